@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: The Holdfast Authors
+# SPDX-License-Identifier: Apache-2.0
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/holdfast-dev/holdfast/cmd/holdfast/app.version=$(VERSION)
+TOOL := go tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## Show what can be made
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/holdfast
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+
+.PHONY: controlplane
+controlplane: ## Build kube-apiserver, controller manager, etcd, kubectl and Helm, once, into the cache
+	@test/controlplane/build.sh
+
+.PHONY: lint
+lint: ## Check style and import directions
+	$(TOOL) golangci-lint run
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(TOOL) golangci-lint fmt
+
+.PHONY: generate
+generate: ## Regenerate deep copies
+	$(TOOL) controller-gen object:headerFile=tools/header.go.txt paths=./config/api/...
+
+.PHONY: verify
+verify: ## Fail if generated files or go.mod are not up to date
+	@before=$$(git status --porcelain); \
+	$(MAKE) -s generate; go mod tidy; $(TOOL) golangci-lint fmt; \
+	after=$$(git status --porcelain); \
+	[ "$$before" = "$$after" ] || { git diff --stat; echo "make verify: the files above change on 'make generate', 'go mod tidy' or 'make fmt'; commit the result" >&2; exit 1; }

@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// newRecoveryCmd groups the commands that find damage and mend it.
+func newRecoveryCmd(_ genericiooptions.IOStreams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "recovery",
+		Short: "Find what was lost, and bring it back",
+		Args:  usageArgs(cobra.NoArgs),
+	}
+	return cmd
+}
