@@ -27,8 +27,16 @@ type GuardProfile struct {
 type GuardProfileSpec struct {
 	// Mode is what a refusal does; enforce when empty. A resource may set its own.
 	Mode Mode `json:"mode,omitempty"`
+	// RequireDistinctApprover asks that an approval's author and its user differ.
+	RequireDistinctApprover bool `json:"requireDistinctApprover,omitempty"`
 	// Resources are the guarded resources.
 	Resources []GuardedResource `json:"resources"`
+	// CRDs says how the CustomResourceDefinitions of the resources are guarded.
+	CRDs *CRDGuard `json:"crds,omitempty"`
+	// Namespaces says which namespaces may not be deleted.
+	Namespaces *NamespaceGuard `json:"namespaces,omitempty"`
+	// Operators are the programs that own and finalize the resources.
+	Operators []Operator `json:"operators,omitempty"`
 }
 
 // Mode is what happens to a request that a rule refuses.
@@ -71,6 +79,12 @@ type GuardedResource struct {
 	// StoredRevisions says where objects of this resource keep older versions
 	// of their own spec; the references of a version that is still pinned count.
 	StoredRevisions *StoredRevisions `json:"storedRevisions,omitempty"`
+	// Closure lists what belongs to the snapshot set of an object.
+	Closure []Member `json:"closure,omitempty"`
+	// Recoverable says when a deletion could not be recovered from.
+	Recoverable []Recoverability `json:"recoverable,omitempty"`
+	// Namespaces overrides the profile's namespace guard for this resource.
+	Namespaces *NamespaceGuard `json:"namespaces,omitempty"`
 }
 
 // RestoreOptions says how objects of a resource are brought back.
