@@ -1,0 +1,200 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/klauspost/compress/zstd"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/ptr"
+)
+
+const (
+	// SecretType is the type of the Secrets that hold snapshots.
+	SecretType corev1.SecretType = "holdfast.dev/snapshot"
+
+	// format is how a snapshot is laid out in its Secret. A change of the
+	// layout gets a new one.
+	format = "1"
+
+	namePrefix = "holdfast-snapshot-"
+
+	labelManagedBy = "app.kubernetes.io/managed-by"
+	labelSnapshot  = "holdfast.dev/snapshot" // the ID
+	labelUID       = "holdfast.dev/uid"
+	labelObject    = "holdfast.dev/object"
+
+	annotationFormat  = "holdfast.dev/snapshot-format"
+	annotationRecord  = "holdfast.dev/snapshot-record"
+	annotationAttempt = "holdfast.dev/last-attempt"
+	annotationJournal = "holdfast.dev/journal"
+
+	dataFormat = "format"
+	dataRecord = "record"
+	dataObject = "object"
+	dataSum    = "sum"
+
+	// maxPayload leaves room for the record below the 1 MiB that the data of
+	// a Secret may have.
+	maxPayload = 1<<20 - 32<<10
+	// maxObject bounds what a payload may unpack to; the API server takes no
+	// object of that size.
+	maxObject = 16 << 20
+)
+
+// codec packs and unpacks payloads. It is safe for use by several goroutines.
+type codec struct {
+	pack   *zstd.Encoder
+	unpack *zstd.Decoder
+}
+
+func newCodec() (*codec, error) {
+	pack, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault))
+	if err != nil {
+		return nil, fmt.Errorf("set up compression: %w", err)
+	}
+	unpack, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxObject))
+	if err != nil {
+		return nil, fmt.Errorf("set up decompression: %w", err)
+	}
+	return &codec{pack: pack, unpack: unpack}, nil
+}
+
+// encode is the Secret that holds record and raw, the object's JSON.
+func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
+	payload := c.pack.EncodeAll(raw, nil)
+	if len(payload) > maxPayload {
+		return nil, fmt.Errorf("%w: %d bytes after compression, at most %d fit", ErrTooLarge, len(payload), maxPayload)
+	}
+	meta, err := json.Marshal(record)
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: namePrefix + record.ID,
+			Labels: map[string]string{
+				labelManagedBy: "holdfast",
+				labelSnapshot:  record.ID,
+				labelUID:       labelValue(string(record.UID)),
+				labelObject:    objectLabel(record.Resource, record.Namespace, record.Name),
+			},
+			Annotations: map[string]string{annotationFormat: format, annotationRecord: string(meta)},
+		},
+		Type: SecretType,
+		// A snapshot never changes; what changes about it is in annotations.
+		Immutable: ptr.To(true),
+		Data: map[string][]byte{
+			dataFormat: []byte(format),
+			dataRecord: meta,
+			dataObject: payload,
+			dataSum:    checksum(meta, payload),
+		},
+	}, nil
+}
+
+// checksum is kept beside what it sums up, inside the Secret: outside, it
+// would be a digest of a Secret's content in the open.
+func checksum(meta, payload []byte) []byte {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%d\n", len(meta)) // a hash never fails
+	_, _ = h.Write(meta)
+	_, _ = h.Write(payload)
+	return []byte(hex.EncodeToString(h.Sum(nil)))
+}
+
+// decode is the snapshot that secret holds; every error is an ErrDamaged.
+func (c *codec) decode(secret *corev1.Secret) (*Snapshot, error) {
+	id := idOf(secret)
+	damaged := func(problem string, args ...any) (*Snapshot, error) {
+		return nil, fmt.Errorf("%w: %s: %s", ErrDamaged, id, fmt.Sprintf(problem, args...))
+	}
+	if secret.Type != SecretType {
+		return damaged("Secret %q is of type %q, not %q", secret.Name, secret.Type, SecretType)
+	}
+	if got := string(secret.Data[dataFormat]); got != format {
+		return damaged("%s", formatProblem(got))
+	}
+	meta, payload := secret.Data[dataRecord], secret.Data[dataObject]
+	if subtle.ConstantTimeCompare(checksum(meta, payload), secret.Data[dataSum]) != 1 {
+		return damaged("its content was changed or cut off: the checksum does not match; use another snapshot of the object")
+	}
+	raw, err := c.unpack.DecodeAll(payload, nil)
+	if err != nil {
+		return damaged("its payload cannot be unpacked; use another snapshot of the object")
+	}
+	obj := &unstructured.Unstructured{}
+	// The error of the decoder could quote the payload, which may be a Secret's.
+	if err := obj.UnmarshalJSON(raw); err != nil {
+		return damaged("its payload is not an object; use another snapshot of the object")
+	}
+	snap := &Snapshot{Object: obj}
+	if err := json.Unmarshal(meta, &snap.Record); err != nil {
+		return damaged("its record cannot be read; use another snapshot of the object")
+	}
+	if snap.ID != id || snap.UID != obj.GetUID() || snap.Name != obj.GetName() || snap.Namespace != obj.GetNamespace() {
+		return damaged("its record is not that of its payload; use another snapshot of the object")
+	}
+	addNotes(&snap.Record, secret)
+	return snap, nil
+}
+
+// describe is what the metadata of a snapshot's Secret tells. Metadata that
+// cannot be read is a problem of this record alone.
+func describe(m metav1.Object) Record {
+	var r Record
+	annotations := m.GetAnnotations()
+	if got := annotations[annotationFormat]; got != format {
+		r.Problem = formatProblem(got)
+	} else if err := json.Unmarshal([]byte(annotations[annotationRecord]), &r); err != nil {
+		r = Record{Problem: "its annotations cannot be read; 'recovery show' tells whether its payload can"}
+	}
+	r.ID = idOf(m)
+	addNotes(&r, m)
+	return r
+}
+
+// addNotes adds to r what came to be known after the snapshot was written.
+func addNotes(r *Record, m metav1.Object) {
+	r.LastAttempt, r.Journal = nil, nil
+	annotations := m.GetAnnotations()
+	if text, ok := annotations[annotationAttempt]; ok {
+		attempt := &Attempt{}
+		if json.Unmarshal([]byte(text), attempt) == nil {
+			r.LastAttempt = attempt
+		}
+	}
+	if text, ok := annotations[annotationJournal]; ok {
+		journal := &Journal{}
+		if json.Unmarshal([]byte(text), journal) == nil {
+			r.Journal = journal
+		} else if r.Problem == "" {
+			// Not knowing how far a recovery came is not the same as none.
+			r.Problem = fmt.Sprintf("annotation %s cannot be read; remove it from Secret %q and compare the object by hand", annotationJournal, m.GetName())
+		}
+	}
+}
+
+func formatProblem(got string) string {
+	if got == "" {
+		return "its format is not marked: it was changed or cut off; use another snapshot of the object"
+	}
+	return fmt.Sprintf("format %q is unknown to this version of holdfast, which knows %q; use a newer holdfast", got, format)
+}
+
+// idOf is the ID in the name of a snapshot's Secret; a label could be edited.
+func idOf(m metav1.Object) string {
+	name := m.GetName()
+	if len(name) > len(namePrefix) && name[:len(namePrefix)] == namePrefix {
+		return name[len(namePrefix):]
+	}
+	return name
+}

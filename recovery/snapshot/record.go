@@ -1,0 +1,166 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+var (
+	// ErrNotFound means that there is no snapshot of that ID.
+	ErrNotFound = errors.New("no such snapshot")
+	// ErrDamaged means that a stored snapshot cannot be relied on.
+	ErrDamaged = errors.New("snapshot cannot be used")
+	// ErrTooLarge means that an object does not fit into one Secret.
+	ErrTooLarge = errors.New("object is too large for a snapshot")
+)
+
+// Provenance says why an object is saved, and how it is to be brought back.
+type Provenance struct {
+	// Operation is what was about to happen: "delete", "undo", ...
+	Operation string
+	// User is who was about to do it.
+	User string
+	// RequestUID is the UID of the admission request, if there was one.
+	RequestUID string
+	// Profile is the GuardProfile that asked for the snapshot.
+	Profile string
+	// Reason is what the user gave as the reason, if anything.
+	Reason string
+	// RestoreStatus says that .status is replayed through /status.
+	RestoreStatus bool
+	// RestoreOrder is the place among several that are restored: lower comes first.
+	RestoreOrder int32
+}
+
+// Record is what is known of a snapshot without reading its payload.
+type Record struct {
+	// ID names the snapshot: 16 characters of a-z and 2-7.
+	ID string `json:"id"`
+	// Resource is RESOURCE.GROUP of the object.
+	Resource   string    `json:"resource"`
+	APIVersion string    `json:"apiVersion"`
+	Kind       string    `json:"kind"`
+	Namespace  string    `json:"namespace,omitempty"`
+	Name       string    `json:"name"`
+	UID        types.UID `json:"uid"`
+	// ResourceVersion is the object's, when it was saved first.
+	ResourceVersion string `json:"resourceVersion,omitempty"`
+	// Generation is the object's, when it was saved first.
+	Generation int64 `json:"generation,omitempty"`
+	// Terminating says that the object was already marked as deleted.
+	Terminating bool      `json:"terminating,omitempty"`
+	SavedAt     time.Time `json:"savedAt"`
+	Operation   string    `json:"operation,omitempty"`
+	User        string    `json:"user,omitempty"`
+	RequestUID  string    `json:"requestUID,omitempty"`
+	Profile     string    `json:"profile,omitempty"`
+	Reason      string    `json:"reason,omitempty"`
+	// RestoreStatus and RestoreOrder are those of the Provenance.
+	RestoreStatus bool  `json:"restoreStatus,omitempty"`
+	RestoreOrder  int32 `json:"restoreOrder,omitempty"`
+	// Size is the length of the object's JSON in bytes.
+	Size int `json:"size"`
+
+	// LastAttempt is the latest further request for which the same version
+	// was to be saved, if there was one.
+	LastAttempt *Attempt `json:"lastAttempt,omitempty"`
+	// Journal is how far a recovery from this snapshot has come, if one began.
+	Journal *Journal `json:"journal,omitempty"`
+	// Problem says why the snapshot cannot be used, if that can be seen
+	// without the payload; the other fields may then be empty.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Attempt is one request for which a version was saved.
+type Attempt struct {
+	Operation  string    `json:"operation,omitempty"`
+	User       string    `json:"user,omitempty"`
+	RequestUID string    `json:"requestUID,omitempty"`
+	Reason     string    `json:"reason,omitempty"`
+	At         time.Time `json:"at"`
+}
+
+// Phase is how far a recovery has come.
+type Phase string
+
+const (
+	// PhaseStarted says that the object may be gone and may be there again:
+	// the recovery must be looked after.
+	PhaseStarted Phase = "started"
+	// PhaseCreated says that the object is there again, as NewUID, and its
+	// status may not be replayed yet.
+	PhaseCreated Phase = "created"
+	// PhaseDone says that nothing is left to do.
+	PhaseDone Phase = "done"
+)
+
+// Journal is how far a recovery from a snapshot has come. It is kept with the
+// snapshot, so that a recovery that was killed is finished by whoever runs it again.
+type Journal struct {
+	// Operation is "undo" or "restore".
+	Operation string `json:"operation"`
+	Phase     Phase  `json:"phase"`
+	// NewUID is the object that was created, once there is one.
+	NewUID types.UID `json:"newUID,omitempty"`
+	User   string    `json:"user,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// Open says that a recovery began and did not end.
+func (j *Journal) Open() bool { return j != nil && j.Phase != PhaseDone }
+
+// Snapshot is a snapshot with its payload, verified.
+type Snapshot struct {
+	Record
+	// Object is the saved object as it was received, nothing removed.
+	Object *unstructured.Unstructured
+}
+
+// GroupResource is the resource of the object.
+func (r *Record) GroupResource() schema.GroupResource { return schema.ParseGroupResource(r.Resource) }
+
+// LastAt is the time of the latest request that concerned this version.
+func (r *Record) LastAt() time.Time {
+	if r.LastAttempt != nil && r.LastAttempt.At.After(r.SavedAt) {
+		return r.LastAttempt.At
+	}
+	return r.SavedAt
+}
+
+// Path is RESOURCE.GROUP/[NAMESPACE/]NAME/ID, as scripts hand it on.
+func (r *Record) Path() string {
+	if r.Namespace == "" {
+		return fmt.Sprintf("%s/%s/%s", r.Resource, r.Name, r.ID)
+	}
+	return fmt.Sprintf("%s/%s/%s/%s", r.Resource, r.Namespace, r.Name, r.ID)
+}
+
+// newRecord is the record of obj. The ID is filled in by whoever knows the key.
+func newRecord(gr schema.GroupResource, obj *unstructured.Unstructured, p Provenance) Record {
+	return Record{
+		Resource:        gr.String(),
+		APIVersion:      obj.GetAPIVersion(),
+		Kind:            obj.GetKind(),
+		Namespace:       obj.GetNamespace(),
+		Name:            obj.GetName(),
+		UID:             obj.GetUID(),
+		ResourceVersion: obj.GetResourceVersion(),
+		Generation:      obj.GetGeneration(),
+		Terminating:     obj.GetDeletionTimestamp() != nil,
+		Operation:       p.Operation,
+		User:            p.User,
+		RequestUID:      p.RequestUID,
+		Profile:         p.Profile,
+		Reason:          p.Reason,
+		RestoreStatus:   p.RestoreStatus,
+		RestoreOrder:    p.RestoreOrder,
+	}
+}

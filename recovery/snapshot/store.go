@@ -1,0 +1,209 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/metadata"
+)
+
+const (
+	fieldManager = "holdfast"
+	// saveTries bounds how often a save starts over because the Secret in its
+	// place was removed or found damaged meanwhile.
+	saveTries = 5
+)
+
+// Store keeps snapshots as Secrets of one namespace.
+type Store struct {
+	kube      kubernetes.Interface
+	metadata  metadata.Interface
+	namespace string
+	now       func() time.Time
+	codec     *codec
+
+	keyLock sync.Mutex
+	key     []byte
+}
+
+// NewStore is a store in namespace, which must exist before something is saved.
+func NewStore(kube kubernetes.Interface, meta metadata.Interface, namespace string, now func() time.Time) (*Store, error) {
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	return &Store{kube: kube, metadata: meta, namespace: namespace, now: now, codec: codec}, nil
+}
+
+// Namespace is where the snapshots are.
+func (s *Store) Namespace() string { return s.namespace }
+
+// Prepare makes what the first Save would make besides its snapshot. Callers
+// that answer requests do it ahead of them.
+func (s *Store) Prepare(ctx context.Context) error {
+	_, err := s.digestKey(ctx)
+	return err
+}
+
+// Save stores obj, an object of resource gr as the API server gave it out. When it returns
+// without error, a readable snapshot of exactly this UID and content is there.
+// A version that is new costs one write; one that is there already is read
+// back and verified, replaced if it is damaged, and p is noted as the latest
+// attempt. ErrTooLarge means that obj can never be stored.
+func (s *Store) Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p Provenance) (Record, error) {
+	if obj.GetUID() == "" || obj.GetName() == "" {
+		return Record{}, errors.New("save snapshot: the object has no uid or no name")
+	}
+	key, err := s.digestKey(ctx)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	content, err := canonical(obj)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	raw, err := obj.MarshalJSON()
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: encode object: %w", err)
+	}
+	record := newRecord(gr, obj, p)
+	record.ID = identity(key, string(obj.GetUID()), content)
+	record.SavedAt = s.now().UTC().Truncate(time.Millisecond)
+	record.Size = len(raw)
+	record, err = s.write(ctx, record, raw, content)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	return record, nil
+}
+
+// write creates the Secret of record, or makes sure that the one in its place is as good.
+func (s *Store) write(ctx context.Context, record Record, raw, content []byte) (Record, error) {
+	secret, err := s.codec.encode(record, raw)
+	if err != nil {
+		return Record{}, err
+	}
+	var last error
+	for range saveTries {
+		_, err := s.secrets().Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
+		if err == nil {
+			return record, nil
+		}
+		if !apierrors.IsAlreadyExists(err) {
+			return Record{}, err
+		}
+		existing, err := s.existing(ctx, record.ID, content)
+		if err == nil {
+			return s.noteAttempt(ctx, *existing, record), nil
+		}
+		// Gone or removed as damaged: the next round writes it anew.
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) {
+			return Record{}, err
+		}
+		last = err
+	}
+	return Record{}, fmt.Errorf("gave up after %d tries: %w", saveTries, last)
+}
+
+// existing is the record in place of a version to be saved. One that does not
+// hold this very content is removed and reported as ErrDamaged.
+func (s *Store) existing(ctx context.Context, id string, content []byte) (*Record, error) {
+	secret, err := s.secret(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if secret.Type != SecretType {
+		return nil, fmt.Errorf("secret %q in namespace %q is in the way and no snapshot; remove or rename it", secret.Name, s.namespace)
+	}
+	snap, err := s.codec.decode(secret)
+	if err == nil {
+		var stored []byte
+		if stored, err = canonical(snap.Object); err == nil && !bytes.Equal(stored, content) {
+			err = fmt.Errorf("%w: %s: it holds another version than its name says", ErrDamaged, id)
+		}
+	}
+	if err == nil {
+		return &snap.Record, nil
+	}
+	// A Secret's type and an immutable Secret's data cannot be changed in place.
+	uid := secret.UID
+	if rm := s.secrets().Delete(ctx, secret.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}); rm != nil && !apierrors.IsNotFound(rm) && !apierrors.IsConflict(rm) {
+		return nil, fmt.Errorf("remove damaged snapshot: %w", rm)
+	}
+	return nil, err
+}
+
+// noteAttempt notes on an existing snapshot who tried last. The version is
+// safe whether the note can be written or not, so trouble with it is only logged.
+func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) Record {
+	attempt := &Attempt{
+		Operation: latest.Operation, User: latest.User, RequestUID: latest.RequestUID,
+		Reason: latest.Reason, At: latest.SavedAt,
+	}
+	if err := s.annotate(ctx, existing.ID, annotationAttempt, attempt); err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "Latest attempt not noted", "snapshot", existing.ID)
+		return existing
+	}
+	existing.LastAttempt = attempt
+	return existing
+}
+
+// SetJournal records how far a recovery from snapshot id has come.
+func (s *Store) SetJournal(ctx context.Context, id string, j Journal) error {
+	j.At = s.now().UTC().Truncate(time.Millisecond)
+	if err := s.annotate(ctx, id, annotationJournal, j); err != nil {
+		return fmt.Errorf("write journal of snapshot %s: %w", id, err)
+	}
+	return nil
+}
+
+// ClearJournal removes the journal of a recovery that never began.
+func (s *Store) ClearJournal(ctx context.Context, id string) error {
+	if err := s.annotate(ctx, id, annotationJournal, nil); err != nil {
+		return fmt.Errorf("clear journal of snapshot %s: %w", id, err)
+	}
+	return nil
+}
+
+// annotate sets annotation name of snapshot id to the JSON of value; nil removes it.
+func (s *Store) annotate(ctx context.Context, id, name string, value any) error {
+	var text any
+	if value != nil {
+		data, err := json.Marshal(value)
+		if err != nil {
+			return err
+		}
+		text = string(data)
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{name: text}}})
+	if err != nil {
+		return err
+	}
+	_, err = s.metadata.Resource(secretsResource()).Namespace(s.namespace).
+		Patch(ctx, namePrefix+id, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	return err
+}
+
+func (s *Store) secrets() typedcorev1.SecretInterface {
+	return s.kube.CoreV1().Secrets(s.namespace)
+}
+
+func secretsResource() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Version: "v1", Resource: "secrets"}
+}
