@@ -21,6 +21,10 @@ build: ## Build bin/holdfast
 controlplane: ## Build kube-apiserver, controller manager, etcd, kubectl and Helm, once, into the cache
 	@test/controlplane/build.sh
 
+.PHONY: cassandra
+cassandra: ## Copy Apache Cassandra's jars by Maven, once, into the cache
+	@test/cassandra/build.sh
+
 .PHONY: lint
 lint: ## Check style and import directions
 	$(TOOL) golangci-lint run
