@@ -1,0 +1,81 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cql
+
+import (
+	"context"
+	"sync"
+
+	"github.com/gocql/gocql"
+)
+
+// hostPolicy asks the replicas of a key first, nodes of the datacenter before
+// others, unless the context pins one node.
+type hostPolicy struct {
+	gocql.HostSelectionPolicy
+	mu    sync.Mutex
+	known map[string]*gocql.HostInfo
+}
+
+type pinnedKey struct{}
+
+// pin makes the statements of the context go to that node alone.
+func pin(ctx context.Context, hostID string) context.Context {
+	return context.WithValue(ctx, pinnedKey{}, hostID)
+}
+
+func newHostPolicy(datacenter string) *hostPolicy {
+	fallback := gocql.RoundRobinHostPolicy()
+	if datacenter != "" {
+		fallback = gocql.DCAwareRoundRobinPolicy(datacenter)
+	}
+	return &hostPolicy{
+		HostSelectionPolicy: gocql.TokenAwareHostPolicy(fallback, gocql.ShuffleReplicas()),
+		known:               map[string]*gocql.HostInfo{},
+	}
+}
+
+func (p *hostPolicy) AddHost(h *gocql.HostInfo) {
+	p.mu.Lock()
+	p.known[h.HostID()] = h
+	p.mu.Unlock()
+	p.HostSelectionPolicy.AddHost(h)
+}
+
+func (p *hostPolicy) RemoveHost(h *gocql.HostInfo) {
+	p.mu.Lock()
+	delete(p.known, h.HostID())
+	p.mu.Unlock()
+	p.HostSelectionPolicy.RemoveHost(h)
+}
+
+func (p *hostPolicy) HostUp(h *gocql.HostInfo) {
+	p.mu.Lock()
+	p.known[h.HostID()] = h
+	p.mu.Unlock()
+	p.HostSelectionPolicy.HostUp(h)
+}
+
+func (p *hostPolicy) Pick(q gocql.ExecutableQuery) gocql.NextHost {
+	id, ok := q.Context().Value(pinnedKey{}).(string)
+	if !ok {
+		return p.HostSelectionPolicy.Pick(q)
+	}
+	p.mu.Lock()
+	host := p.known[id]
+	p.mu.Unlock()
+	return func() gocql.SelectedHost {
+		if host == nil {
+			return nil
+		}
+		picked := pinnedHost{host}
+		host = nil
+		return picked
+	}
+}
+
+type pinnedHost struct{ info *gocql.HostInfo }
+
+func (h pinnedHost) Info() *gocql.HostInfo { return h.info }
+func (h pinnedHost) Mark(error)            {}

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cql
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/gocql/gocql"
+)
+
+// Session runs statements. It is safe for concurrent use.
+type Session struct {
+	session *gocql.Session
+	hosts   *hostPolicy
+	scylla  bool
+	// frameTimestamps is set once the server has refused USING TIMESTAMP: from
+	// then on timestamps travel in the protocol's frame.
+	frameTimestamps atomic.Bool
+}
+
+// Rows are the rows of an answer, page by page. After Scan was false, Close
+// tells why.
+type Rows interface {
+	Scan(dest ...any) bool
+	Close() error
+}
+
+// Open connects to the database.
+func Open(ctx context.Context, c Config) (*Session, error) {
+	cluster, err := c.cluster()
+	if err != nil {
+		return nil, err
+	}
+	policy := newHostPolicy(c.Datacenter)
+	cluster.PoolConfig.HostSelectionPolicy = policy
+	type result struct {
+		session *gocql.Session
+		err     error
+	}
+	// The driver takes no context here.
+	done := make(chan result, 1)
+	go func() {
+		s, err := cluster.CreateSession()
+		done <- result{s, err}
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		go func() {
+			if late := <-done; late.session != nil {
+				late.session.Close()
+			}
+		}()
+		return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.Hosts, ", "), ctx.Err())
+	}
+	if r.err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.Hosts, ", "), explain(r.err))
+	}
+	s := &Session{session: r.session, hosts: policy}
+	if s.scylla, err = isScylla(ctx, s); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the session.
+func (s *Session) Close() { s.session.Close() }
+
+// Scylla says whether the server is ScyllaDB.
+func (s *Session) Scylla() bool { return s.scylla }
+
+func (s *Session) query(ctx context.Context, st Statement) *gocql.Query {
+	q := s.session.Query(st.Text, st.Values...).Consistency(st.Consistency)
+	if st.PageSize > 0 {
+		q = q.PageSize(st.PageSize)
+	}
+	return q.WithContext(ctx)
+}
+
+// Rows runs a SELECT.
+func (s *Session) Rows(ctx context.Context, st Statement) Rows {
+	cancel := func() {}
+	if st.Timeout > 0 {
+		ctx, cancel = context.WithTimeout(ctx, st.Timeout)
+	}
+	return &rows{iter: s.query(ctx, st).Iter(), cancel: cancel}
+}
+
+// Exec runs a statement that answers no rows.
+func (s *Session) Exec(ctx context.Context, st Statement) error {
+	if s.frameTimestamps.Load() {
+		return explain(s.execInFrame(ctx, st))
+	}
+	err := explain(s.query(ctx, st).Exec())
+	if s.refusesTimestamps(err) {
+		return explain(s.execInFrame(ctx, st))
+	}
+	return err
+}
+
+func (s *Session) execInFrame(ctx context.Context, st Statement) error {
+	st, timestamp := st.unstamped()
+	q := s.query(ctx, st)
+	if timestamp != 0 {
+		q = q.WithTimestamp(timestamp)
+	}
+	return q.Exec()
+}
+
+// refusesTimestamps says whether err is the guardrail that forbids USING
+// TIMESTAMP, and remembers it. A timestamp in the frame passes that guardrail.
+func (s *Session) refusesTimestamps(err error) bool {
+	if KindOf(err) != KindGuardrail || !strings.Contains(err.Error(), "user_timestamps") {
+		return false
+	}
+	s.frameTimestamps.Store(true)
+	return true
+}
+
+// Batch runs statements as one logged batch, all with the same timestamp: all
+// of them take effect, or none.
+func (s *Session) Batch(ctx context.Context, statements []Statement) error {
+	if s.frameTimestamps.Load() {
+		return explain(s.batchInFrame(ctx, statements))
+	}
+	b := s.session.NewBatch(gocql.LoggedBatch).WithContext(ctx)
+	for _, st := range statements {
+		b.SetConsistency(st.Consistency)
+		b.Query(st.Text, st.Values...)
+	}
+	err := explain(s.session.ExecuteBatch(b))
+	if s.refusesTimestamps(err) {
+		return explain(s.batchInFrame(ctx, statements))
+	}
+	return err
+}
+
+func (s *Session) batchInFrame(ctx context.Context, statements []Statement) error {
+	b := s.session.NewBatch(gocql.LoggedBatch).WithContext(ctx)
+	for _, st := range statements {
+		st, timestamp := st.unstamped()
+		if timestamp != 0 {
+			b = b.WithTimestamp(timestamp)
+		}
+		b.SetConsistency(st.Consistency)
+		b.Query(st.Text, st.Values...)
+	}
+	return s.session.ExecuteBatch(b)
+}
+
+type rows struct {
+	iter   *gocql.Iter
+	cancel context.CancelFunc
+}
+
+func (r *rows) Scan(dest ...any) bool { return r.iter.Scan(dest...) }
+
+func (r *rows) Close() error {
+	defer r.cancel()
+	return explain(r.iter.Close())
+}
+
+// Querier reads rows.
+type Querier interface {
+	Rows(ctx context.Context, s Statement) Rows
+}
+
+// One reads one row into dest; found says whether there was one.
+func one(ctx context.Context, q Querier, s Statement, dest ...any) (found bool, err error) {
+	rows := q.Rows(ctx, s)
+	found = rows.Scan(dest...)
+	return found, rows.Close()
+}
+
+// systemTimeout bounds the questions about the nodes themselves, which answer
+// from memory when they answer at all.
+const systemTimeout = 5 * time.Second
