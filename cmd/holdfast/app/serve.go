@@ -1,0 +1,120 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+	"k8s.io/client-go/rest"
+
+	"github.com/holdfast-dev/holdfast/certs"
+	"github.com/holdfast-dev/holdfast/config/profile"
+)
+
+// serveOptions are what 'holdfast serve' is told on its command line.
+type serveOptions struct {
+	streams     genericiooptions.IOStreams
+	config      *genericclioptions.ConfigFlags
+	profiles    *profileFlags
+	namespace   string
+	port        int
+	webhookURL  string
+	service     string
+	clusterRole string
+	metrics     string
+	health      string
+	verbosity   int
+
+	// What Complete makes of them.
+	set        *profile.Set
+	hosts      []string
+	restConfig *rest.Config
+}
+
+// runServe runs the server; tests of the flags replace it.
+type runServe func(ctx context.Context, o *serveOptions) error
+
+func newServeCmd(streams genericiooptions.IOStreams, run runServe) *cobra.Command {
+	o := &serveOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer deletions: refuse what is still in use, save what goes",
+		Long: "Runs the admission webhook. It registers itself with the API server, and puts that registration right\n" +
+			"whenever somebody changes it. Ready on /readyz of --health-probe-bind-address.",
+		Example: "  holdfast serve --profiles nuodb\n" +
+			"  holdfast serve --profiles nuodb --profile-file billing.yaml --webhook-url https://127.0.0.1:9443",
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := o.validate(); err != nil {
+				return err
+			}
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return run(cmd.Context(), o)
+		},
+	}
+	o.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
+	o.config = genericclioptions.NewConfigFlags(true)
+	o.config.Namespace = nil // --namespace is Holdfast's own here
+	o.config.AddFlags(flags)
+	o.profiles = addProfileFlags(flags, "none")
+	flags.StringVarP(&o.namespace, "namespace", "n", defaultHoldfastNamespace, "the namespace that Holdfast keeps its own objects in; nothing in it is guarded")
+	flags.IntVar(&o.port, "port", 9443, "the port to answer the API server on")
+	flags.StringVar(&o.webhookURL, "webhook-url", "", "register by this URL, for a webhook outside the cluster (default: by the Service)")
+	flags.StringVar(&o.service, "service-name", "holdfast", "the Service in --namespace that leads to this webhook")
+	flags.StringVar(&o.clusterRole, "cluster-role", "holdfast", "the installation's ClusterRole, with which the webhook configuration goes; it need not exist")
+	flags.StringVar(&o.metrics, "metrics-bind-address", ":8080", "where /metrics is served; 0 switches it off")
+	flags.StringVar(&o.health, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
+	flags.IntVarP(&o.verbosity, "verbosity", "v", 0, "how much is logged: 0 what changes something, 1 every answer")
+}
+
+func (o *serveOptions) validate() error {
+	if o.port < 1 || o.port > 65535 {
+		return usagef("--port %d: must be from 1 to 65535", o.port)
+	}
+	for _, problem := range validation.IsDNS1123Label(o.namespace) {
+		return usagef("--namespace %q: %s", o.namespace, problem)
+	}
+	for _, problem := range validation.IsDNS1035Label(o.service) {
+		return usagef("--service-name %q: %s", o.service, problem)
+	}
+	if o.verbosity < 0 {
+		return usagef("--verbosity %d: must be 0 or more", o.verbosity)
+	}
+	var err error
+	if o.hosts, err = certs.Hosts(o.service, o.namespace, o.webhookURL); err != nil {
+		return usagef("--webhook-url: %w", err)
+	}
+	o.set, err = o.profiles.set()
+	if err != nil {
+		return err
+	}
+	if len(o.set.Resources()) == 0 {
+		return usagef("no profile is switched on, so nothing would be guarded; name some with --profiles (there are: %v) or --profile-file", profile.BuiltinNames())
+	}
+	return nil
+}
+
+func (o *serveOptions) complete() error {
+	var err error
+	if o.restConfig, err = o.config.ToRESTConfig(); err != nil {
+		return kubeconfigError(fmt.Errorf("find the cluster: %w", err))
+	}
+	// The API server's own fairness holds clients back where that is needed.
+	// client-go's defaults would let some 20 deletions through a second.
+	o.restConfig.QPS, o.restConfig.Burst = 1000, 2000
+	o.restConfig.UserAgent = "holdfast/" + version + " serve"
+	return nil
+}

@@ -1,0 +1,170 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/metadata"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/holdfast-dev/holdfast/certs"
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/webhook"
+	"github.com/holdfast-dev/holdfast/webhook/guard"
+	"github.com/holdfast-dev/holdfast/webhook/registration"
+	"github.com/holdfast-dev/holdfast/webhook/usage"
+)
+
+// decisionTime is below the 5 s after which the API server gives up, so that
+// the reason of a slow decision still gets through.
+const decisionTime = 4500 * time.Millisecond
+
+// serve wires the parts and runs until ctx ends.
+func serve(ctx context.Context, o *serveOptions) error {
+	logger := newLogger(o)
+	ctrl.SetLogger(logger)
+	klog.SetLogger(logger.WithName("client"))
+
+	kube, err := kubernetes.NewForConfig(o.restConfig)
+	if err != nil {
+		return err
+	}
+	cert := &certs.Keeper{Kube: kube, Namespace: o.namespace, Hosts: o.hosts, Now: time.Now}
+	mgr, err := newManager(o, cert)
+	if err != nil {
+		return fmt.Errorf("set up server: %w", err)
+	}
+	handler, err := newHandler(ctx, o, kube)
+	if err != nil {
+		return fmt.Errorf("set up webhook: %w", err)
+	}
+	server := mgr.GetWebhookServer()
+	server.Register(registration.PathPrefix, &admission.Webhook{Handler: handler, WithContextFunc: withDigest})
+	upkeep := &upkeep{
+		certificate:  cert,
+		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
+		server:       server,
+		rights:       rightsCheck(kube, o.set),
+	}
+	if err := upkeep.addTo(mgr); err != nil {
+		return fmt.Errorf("set up upkeep: %w", err)
+	}
+	logger.Info("Holdfast starts", "version", version, "namespace", o.namespace, "resources", len(o.set.Resources()))
+	return mgr.Start(ctx)
+}
+
+func newManager(o *serveOptions, cert *certs.Keeper) (ctrl.Manager, error) {
+	server := ctrlwebhook.Options{Port: o.port, TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+		c.GetCertificate = cert.GetCertificate
+		c.MinVersion = tls.VersionTLS12
+	}}}
+	// A webhook that only this machine can reach need not listen elsewhere.
+	if host, ok := certs.IsLoopback(o.webhookURL); ok {
+		server.Host = host
+	}
+	only := func(name string) fields.Selector { return fields.OneTermEqualSelector("metadata.name", name) }
+	return ctrl.NewManager(o.restConfig, ctrl.Options{
+		Scheme:                 scheme.Scheme,
+		WebhookServer:          ctrlwebhook.NewServer(server),
+		Metrics:                metricsserver.Options{BindAddress: o.metrics},
+		HealthProbeBindAddress: o.health,
+		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
+			&admissionregistrationv1.ValidatingWebhookConfiguration{}: {Field: only(registration.Name)},
+			&corev1.Secret{}: {Namespaces: map[string]cache.Config{o.namespace: {FieldSelector: only(certs.SecretName)}}},
+		}},
+	})
+}
+
+func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface) (*webhook.Handler, error) {
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(o.restConfig))
+	if err != nil {
+		return nil, err
+	}
+	dyn, err := dynamic.NewForConfig(o.restConfig)
+	if err != nil {
+		return nil, err
+	}
+	definitions, err := apiextensions.NewForConfig(o.restConfig)
+	if err != nil {
+		return nil, err
+	}
+	disco, err := discovery.NewDiscoveryClientForConfig(o.restConfig)
+	if err != nil {
+		return nil, err
+	}
+	snapshots, err := snapshot.NewStore(kube, meta, o.namespace, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	if err := snapshots.Prepare(ctx); err != nil {
+		// It is tried again with every save; until then nothing guarded is deleted.
+		ctrl.Log.Error(err, "Snapshots cannot be stored yet")
+	}
+	answers, err := webhook.NewMetrics(metrics.Registry)
+	if err != nil {
+		return nil, err
+	}
+	live := &usage.Live{Profiles: o.set, Client: dyn, Kinds: &usage.Kinds{Metadata: meta, Definitions: definitions, Discovery: disco}}
+	return &webhook.Handler{
+		Profiles:  o.set,
+		Rules:     []guard.Rule{guard.InUse{Usage: live, Profiles: o.set}},
+		Snapshots: snapshots,
+		Metrics:   answers,
+		Timeout:   decisionTime,
+		Foreign:   foreign(o.set.Digest()),
+	}, nil
+}
+
+// newLogger writes JSON lines to the error stream.
+func newLogger(o *serveOptions) logr.Logger {
+	encoder := zap.NewProductionEncoderConfig()
+	encoder.EncodeTime = zapcore.ISO8601TimeEncoder
+	core := zapcore.NewCore(zapcore.NewJSONEncoder(encoder), zapcore.Lock(zapcore.AddSync(o.streams.ErrOut)), zapcore.Level(-o.verbosity)) //nolint:gosec // a small number
+	return zapr.NewLogger(zap.New(core))
+}
+
+type digestKey struct{}
+
+// withDigest notes which profiles the registration that led here was built from.
+func withDigest(ctx context.Context, r *http.Request) context.Context {
+	return context.WithValue(ctx, digestKey{}, strings.TrimPrefix(r.URL.Path, registration.PathPrefix))
+}
+
+// foreign tells a stray request from one that a Holdfast with other profiles
+// has registered, as during an update: that one knows what it guards, so it
+// must not be let through by this one, which does not.
+func foreign(own string) func(context.Context, schema.GroupResource) error {
+	return func(ctx context.Context, gr schema.GroupResource) error {
+		if digest, _ := ctx.Value(digestKey{}).(string); digest == own {
+			return nil
+		}
+		return fmt.Errorf("this replica of holdfast does not know %s: it runs with other profiles than those that are registered; try again when the update is done", gr)
+	}
+}

@@ -1,0 +1,13 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package guard holds the rules that decide whether a request may go through,
+// one a file. A rule only reads: it gets the request and asks small fact
+// interfaces, and does no I/O of its own.
+//
+//	rule     refuses
+//	in-use   DELETE of a guarded object that other objects refer to
+//
+// A rule that cannot decide returns an error, which is never a verdict: the
+// webhook answers it with 500, so that nothing is allowed by accident.
+package guard

@@ -1,0 +1,187 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
+	"github.com/holdfast-dev/holdfast/config/profile"
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/webhook/guard"
+)
+
+// Saver keeps a version of an object; it may be asked for the same one again.
+type Saver interface {
+	Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error)
+}
+
+// Handler answers admission reviews. All fields but Foreign are required.
+type Handler struct {
+	Profiles  *profile.Set
+	Rules     []guard.Rule
+	Snapshots Saver
+	Metrics   *Metrics
+	// Timeout is how long a decision may take; it must end before the API
+	// server gives up, which would hide the reason.
+	Timeout time.Duration
+	// Foreign answers a deletion of a resource that no profile of this process
+	// names, as "not guarded" or as an error. Nil means not guarded.
+	Foreign func(ctx context.Context, gr schema.GroupResource) error
+}
+
+var _ admission.Handler = (*Handler)(nil)
+
+// The verdicts as metrics, logs and audit annotations name them.
+const (
+	verdictAllow     = "allow"
+	verdictDeny      = "deny"
+	verdictWarn      = "warn"
+	verdictAudit     = "audit"
+	verdictUndecided = "undecided"
+)
+
+// outcome is an answer and how it came about.
+type outcome struct {
+	response admission.Response
+	verdict  string
+	rule     string
+	snapshot string
+	// why is the reason of a refusal or of what was let pass in spite of one.
+	why string
+}
+
+// Handle implements admission.Handler.
+func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.Response {
+	started := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
+	defer cancel()
+	if !isDelete(req) {
+		return allow()
+	}
+	guarded, ok := h.Profiles.Guarded(groupResource(req))
+	if !ok {
+		return h.foreign(ctx, req)
+	}
+	o := h.decide(ctx, req, guarded)
+	h.Metrics.answered(o, isDryRun(req), time.Since(started))
+	report(ctx, o, isDryRun(req))
+	o.response.AuditAnnotations = auditAnnotations(o)
+	return o.response
+}
+
+func (h *Handler) foreign(ctx context.Context, req admission.Request) admission.Response {
+	if h.Foreign != nil {
+		if err := h.Foreign(ctx, groupResource(req)); err != nil {
+			return undecided(err.Error())
+		}
+	}
+	logf.FromContext(ctx).V(1).Info("Deletion of a resource that no profile names let pass")
+	return allow()
+}
+
+func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *profile.Guarded) outcome {
+	old, err := oldObject(req)
+	if err != nil {
+		return h.couldNot(guarded, "decide about this deletion", err)
+	}
+	r := guard.Request{Guarded: guarded, Old: old, User: req.UserInfo.Username}
+	// Refusing what is already on its way changes nothing, or strands a
+	// namespace; neither is asked of the rules.
+	decided := old.GetDeletionTimestamp() != nil || isCleanUp(r.User)
+	passed := outcome{response: allow(), verdict: verdictAllow}
+	if !decided {
+		refusal, refused := h.check(ctx, r)
+		if refused && !refusal.response.Allowed {
+			return refusal
+		}
+		if refused {
+			passed = refusal
+		}
+	}
+	return h.save(ctx, req, r, passed)
+}
+
+// check asks the rules. What it gives back is a refusal, or, where the mode
+// lets refused requests pass, how that is to be answered.
+func (h *Handler) check(ctx context.Context, r guard.Request) (outcome, bool) {
+	for _, rule := range h.Rules {
+		v, err := rule.Check(ctx, r)
+		if err != nil {
+			return h.couldNot(r.Guarded, "decide whether "+r.Target().String()+" may be deleted", err), true
+		}
+		if v.Denied {
+			return h.denied(r, v), true
+		}
+	}
+	return outcome{}, false
+}
+
+func (h *Handler) denied(r guard.Request, v guard.Verdict) outcome {
+	switch r.Guarded.Mode {
+	case v1alpha1.ModeWarn:
+		return outcome{response: allow(asWarnings("would be refused: " + v.Message)...), verdict: verdictWarn, rule: v.Rule, why: v.Message}
+	case v1alpha1.ModeAudit:
+		return outcome{response: allow(), verdict: verdictAudit, rule: v.Rule, why: v.Message}
+	case v1alpha1.ModeEnforce:
+	}
+	return outcome{response: deny(v, r.Target()), verdict: verdictDeny, rule: v.Rule, why: v.Message}
+}
+
+// couldNot is the answer when something could not be done. In a mode that
+// refuses nothing this is no reason to refuse either.
+func (h *Handler) couldNot(guarded *profile.Guarded, do string, err error) outcome {
+	message := fmt.Sprintf("holdfast could not %s, so it was not deleted: %s. Mend that and delete again; \"holdfast explain\" asks without deleting.",
+		do, strings.TrimSuffix(strings.Join(strings.Fields(err.Error()), " "), "."))
+	switch guarded.Mode {
+	case v1alpha1.ModeWarn:
+		return outcome{response: allow(asWarnings("would be refused: " + message)...), verdict: verdictWarn, why: message}
+	case v1alpha1.ModeAudit:
+		return outcome{response: allow(), verdict: verdictAudit, why: message}
+	case v1alpha1.ModeEnforce:
+	}
+	return outcome{response: undecided(message), verdict: verdictUndecided, why: message}
+}
+
+// save keeps the object before passed, an allow, is given. A dry-run deletes
+// nothing, so nothing is saved for it.
+func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Request, passed outcome) outcome {
+	if isDryRun(req) || r.Guarded.Snapshot == v1alpha1.SnapshotNone {
+		return passed
+	}
+	record, err := h.Snapshots.Save(ctx, r.Guarded.Resource, r.Old, snapshot.Provenance{
+		Operation:     "delete",
+		User:          r.User,
+		RequestUID:    string(req.UID),
+		Profile:       r.Guarded.Profile,
+		RestoreStatus: r.Guarded.Restore.Status,
+		RestoreOrder:  r.Guarded.Restore.Order,
+	})
+	h.Metrics.saved(err)
+	if err == nil {
+		passed.snapshot = record.ID
+		if !isCleanUp(r.User) {
+			passed.response.Warnings = append(passed.response.Warnings, savedWarning(r.Target(), record.ID))
+		}
+		return passed
+	}
+	// What is Terminating goes as soon as its finalizers do, whatever is
+	// answered here; there is nothing left that a refusal could keep.
+	bestEffort := r.Guarded.Snapshot == v1alpha1.SnapshotBestEffort || r.Old.GetDeletionTimestamp() != nil
+	if !bestEffort {
+		return h.couldNot(r.Guarded, "save "+r.Target().String()+" first", err)
+	}
+	passed.why = err.Error()
+	passed.response.Warnings = append(passed.response.Warnings,
+		asWarnings(fmt.Sprintf("could not save %s before its deletion: %v", r.Target(), err))...)
+	return passed
+}

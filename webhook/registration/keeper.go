@@ -1,0 +1,136 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package registration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	typedadmissionv1 "k8s.io/client-go/kubernetes/typed/admissionregistration/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
+
+	"github.com/holdfast-dev/holdfast/config/profile"
+)
+
+const (
+	fieldManager = "holdfast"
+	// ProfilesName is the ConfigMap in Holdfast's namespace that tells the
+	// command line which profiles are switched on, a YAML document a key.
+	ProfilesName = "holdfast-profiles"
+)
+
+// Keeper keeps what Holdfast registers in the cluster as it should be.
+type Keeper struct {
+	Kube     kubernetes.Interface
+	Profiles *profile.Set
+	Options  Options
+	// ClusterRole is the name of the installation's ClusterRole, which the
+	// configuration is owned by and goes with. Without it there is no owner.
+	ClusterRole string
+}
+
+// Ensure applies the configuration with caBundle and puts right what is wrong
+// with it. It changes nothing when all is well.
+func (k *Keeper) Ensure(ctx context.Context, caBundle []byte) (repaired bool, err error) {
+	o := k.Options
+	o.CABundle = caBundle
+	if err := o.check(); err != nil {
+		return false, err
+	}
+	if o.Owner, err = k.owner(ctx); err != nil {
+		return false, err
+	}
+	want := Build(k.Profiles, o)
+	live, err := k.configurations().Get(ctx, Name, metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("read webhook configuration %q: %w", Name, err)
+	}
+	if err == nil && isAsWanted(live, want) {
+		return false, nil
+	}
+	return true, k.write(ctx, want)
+}
+
+// write applies want. Server-side apply leaves alone what others have added,
+// and an added match condition can switch an entry off, so that whatever is
+// left over after it is taken out by a plain update.
+func (k *Keeper) write(ctx context.Context, want *admissionv1.ValidatingWebhookConfiguration) error {
+	data, err := json.Marshal(want)
+	if err != nil {
+		return fmt.Errorf("encode webhook configuration: %w", err)
+	}
+	live, err := k.configurations().Patch(ctx, Name, types.ApplyPatchType, data, metav1.PatchOptions{FieldManager: fieldManager, Force: ptr.To(true)})
+	if err != nil {
+		return fmt.Errorf("apply webhook configuration %q: %w", Name, err)
+	}
+	if isAsWanted(live, want) {
+		return nil
+	}
+	live.Webhooks = want.Webhooks
+	live.OwnerReferences = want.OwnerReferences
+	if _, err := k.configurations().Update(ctx, live, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
+		return fmt.Errorf("update webhook configuration %q: %w", Name, err)
+	}
+	return nil
+}
+
+func isAsWanted(live, want *admissionv1.ValidatingWebhookConfiguration) bool {
+	return equality.Semantic.DeepEqual(live.Webhooks, want.Webhooks) &&
+		equality.Semantic.DeepEqual(live.OwnerReferences, want.OwnerReferences)
+}
+
+// owner is the installation's ClusterRole, so that the garbage collector takes
+// the configuration away with it; nil where there is none.
+func (k *Keeper) owner(ctx context.Context) (*metav1.OwnerReference, error) {
+	if k.ClusterRole == "" {
+		return nil, nil
+	}
+	role, err := k.Kube.RbacV1().ClusterRoles().Get(ctx, k.ClusterRole, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read ClusterRole %q: %w", k.ClusterRole, err)
+	}
+	return &metav1.OwnerReference{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: role.Name, UID: role.UID}, nil
+}
+
+// PublishProfiles writes the profiles where the command line finds them.
+func (k *Keeper) PublishProfiles(ctx context.Context) error {
+	config := corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Name: ProfilesName, Namespace: k.Options.Namespace, Labels: map[string]string{"app.kubernetes.io/managed-by": "holdfast"}},
+		Data:       map[string]string{},
+	}
+	for _, p := range k.Profiles.Profiles() {
+		data, err := yaml.Marshal(p)
+		if err != nil {
+			return fmt.Errorf("encode profile %q: %w", p.Name, err)
+		}
+		config.Data[p.Name+".yaml"] = string(data)
+	}
+	data, err := json.Marshal(config)
+	if err != nil {
+		return fmt.Errorf("encode profiles: %w", err)
+	}
+	_, err = k.Kube.CoreV1().ConfigMaps(config.Namespace).Patch(ctx, config.Name, types.ApplyPatchType, data,
+		metav1.PatchOptions{FieldManager: fieldManager, Force: ptr.To(true)})
+	if err != nil {
+		return fmt.Errorf("publish profiles in ConfigMap %q: %w", config.Name, err)
+	}
+	return nil
+}
+
+func (k *Keeper) configurations() typedadmissionv1.ValidatingWebhookConfigurationInterface {
+	return k.Kube.AdmissionregistrationV1().ValidatingWebhookConfigurations()
+}
