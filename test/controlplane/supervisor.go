@@ -98,15 +98,21 @@ func startSupervisor(ctx context.Context, options Options) (*supervisor, Ready, 
 	return s, first, nil
 }
 
-// build returns the folder of the control plane's binaries and the supervisor's
-// program, both from caches when nothing has changed.
-func build(ctx context.Context) (bin, program string, err error) {
+// Binaries returns the folder with etcd, kube-apiserver,
+// kube-controller-manager, kubectl, helm3 and helm4. The first time it builds
+// them, which takes minutes.
+func Binaries(ctx context.Context) (string, error) {
 	mod, err := output(ctx, "go", "env", "GOMOD")
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	here := filepath.Join(filepath.Dir(mod), "test", "controlplane")
-	if bin, err = output(ctx, filepath.Join(here, "build.sh")); err != nil {
+	return output(ctx, filepath.Join(filepath.Dir(mod), "test", "controlplane", "build.sh"))
+}
+
+// build returns that folder and the supervisor's program, both from caches when
+// nothing has changed.
+func build(ctx context.Context) (bin, program string, err error) {
+	if bin, err = Binaries(ctx); err != nil {
 		return "", "", err
 	}
 	cache, err := os.UserCacheDir()
