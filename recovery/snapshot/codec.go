@@ -19,7 +19,7 @@ import (
 
 const (
 	// SecretType is the type of the Secrets that hold snapshots.
-	SecretType corev1.SecretType = "holdfast.dev/snapshot"
+	SecretType corev1.SecretType = "holdfast.dev/snapshot" //nolint:gosec // a type, no credential
 
 	// format is how a snapshot is laid out in its Secret. A change of the
 	// layout gets a new one.
