@@ -5,7 +5,9 @@ package webhook
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -65,6 +67,10 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, h.Timeout)
 	defer cancel()
+	if req.Operation == "" || req.Resource.Resource == "" {
+		// Some other JSON decodes into an empty request.
+		return admission.Errored(http.StatusBadRequest, errors.New("this is no admission request: it names no operation or no resource"))
+	}
 	if !isDelete(req) {
 		return allow()
 	}

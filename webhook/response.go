@@ -64,21 +64,31 @@ func causeType(rule string) metav1.CauseType {
 	return metav1.CauseType(name)
 }
 
-// asWarnings cuts text into warnings that the API server does not cut, at the
-// ends of words.
+// asWarnings cuts text into warnings that the API server does not cut: one a
+// sentence, and at the ends of words where a sentence is too long for one.
 func asWarnings(text string) []string {
+	const prefix = "holdfast: "
 	var warnings []string
-	line := "holdfast:"
-	for _, word := range strings.Fields(text) {
-		if len(line)+1+len(word) > maxWarning && line != "" {
+	line := prefix
+	words := strings.Fields(text)
+	for i, word := range words {
+		if len(line)+1+len(word) > maxWarning && line != prefix {
 			warnings = append(warnings, line)
-			line = word
-			continue
+			line = prefix
 		}
-		line += " " + word
+		if line != prefix {
+			line += " "
+		}
+		line += word
+		if last := i == len(words)-1; last || strings.HasSuffix(word, ".") && startsSentence(words[i+1]) {
+			warnings = append(warnings, line)
+			line = prefix
+		}
 	}
-	return append(warnings, line)
+	return warnings
 }
+
+func startsSentence(word string) bool { return word[0] >= 'A' && word[0] <= 'Z' }
 
 // savedWarning tells the user that what they delete can be brought back.
 func savedWarning(target guard.Target, id string) string {

@@ -57,12 +57,15 @@ func (c InUse) message(ctx context.Context, target Target, use Use) string {
 	if more := use.Total - len(use.First); more > 0 {
 		fmt.Fprintf(&b, " and %d more", more)
 	}
-	b.WriteString(". Nothing was deleted. ")
-	kind := strings.ToLower(target.Kind)
+	b.WriteString(". It was not deleted. ")
+	them := "them"
+	if use.Total == 1 {
+		them = "it"
+	}
 	if use.Terminating == use.Total {
-		b.WriteString("All of these are being deleted: wait until they are gone, then delete again. ")
+		fmt.Fprintf(&b, "Deletion of %s is under way: wait until that is done, then delete again. ", them)
 	} else {
-		fmt.Fprintf(&b, "First point them to another %s or delete them, then delete again. ", kind)
+		fmt.Fprintf(&b, "First point %s to another %s, or delete %s, then delete again. ", them, strings.ToLower(target.Kind), them)
 	}
 	b.WriteString("See all: " + explainCommand(target))
 	return b.String()

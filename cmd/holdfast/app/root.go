@@ -42,7 +42,7 @@ func newRootCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usagef("%w; see '%s --help'", err, c.CommandPath())
 	})
-	cmd.AddCommand(newServeCmd(streams, serve), newVersionCmd(streams), newRecoveryCmd(streams))
+	cmd.AddCommand(newServeCmd(streams, serve), newExplainCmd(streams), newVersionCmd(streams), newRecoveryCmd(streams))
 	return cmd
 }
 

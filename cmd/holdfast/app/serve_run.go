@@ -17,11 +17,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/metadata"
@@ -37,9 +34,7 @@ import (
 	"github.com/holdfast-dev/holdfast/certs"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/webhook"
-	"github.com/holdfast-dev/holdfast/webhook/guard"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
-	"github.com/holdfast-dev/holdfast/webhook/usage"
 )
 
 // decisionTime is below the 5 s after which the API server gives up, so that
@@ -76,6 +71,10 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := upkeep.addTo(mgr); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
+	// Tried again by the upkeep; here it spares the first callers a wait.
+	if err := cert.Ensure(ctx); err != nil {
+		logger.Error(err, "No serving certificate yet")
+	}
 	logger.Info("Holdfast starts", "version", version, "namespace", o.namespace, "resources", len(o.set.Resources()))
 	return mgr.Start(ctx)
 }
@@ -107,18 +106,6 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface)
 	if err != nil {
 		return nil, err
 	}
-	dyn, err := dynamic.NewForConfig(o.restConfig)
-	if err != nil {
-		return nil, err
-	}
-	definitions, err := apiextensions.NewForConfig(o.restConfig)
-	if err != nil {
-		return nil, err
-	}
-	disco, err := discovery.NewDiscoveryClientForConfig(o.restConfig)
-	if err != nil {
-		return nil, err
-	}
 	snapshots, err := snapshot.NewStore(kube, meta, o.namespace, time.Now)
 	if err != nil {
 		return nil, err
@@ -131,14 +118,13 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface)
 	if err != nil {
 		return nil, err
 	}
-	live := &usage.Live{Profiles: o.set, Client: dyn, Kinds: &usage.Kinds{Metadata: meta, Definitions: definitions, Discovery: disco}}
+	live, err := newUsage(o.restConfig, o.set)
+	if err != nil {
+		return nil, err
+	}
 	return &webhook.Handler{
-		Profiles:  o.set,
-		Rules:     []guard.Rule{guard.InUse{Usage: live, Profiles: o.set}},
-		Snapshots: snapshots,
-		Metrics:   answers,
-		Timeout:   decisionTime,
-		Foreign:   foreign(o.set.Digest()),
+		Profiles: o.set, Rules: newRules(o.set, live), Snapshots: snapshots, Metrics: answers,
+		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),
 	}, nil
 }
 

@@ -1,0 +1,101 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/holdfast-dev/holdfast/webhook/guard"
+)
+
+// write tells the explanation to a person.
+func (e *explanation) write(out io.Writer) error {
+	var b strings.Builder
+	gr := schema.ParseGroupResource(e.Resource)
+	fmt.Fprintln(&b, guard.Target{Resource: gr, Kind: e.Kind, Namespace: e.Namespace, Name: e.Name})
+	switch {
+	case !e.Guarded:
+		fmt.Fprintln(&b, "  Not guarded: no profile that is switched on names "+e.Resource+".")
+	default:
+		fmt.Fprintf(&b, "  Guarded by profile %s: mode %s, snapshot %s.\n", e.Profile, e.Mode, e.Snapshot)
+	}
+	if e.Terminating {
+		fmt.Fprintf(&b, "  Deleted already, and held back by its finalizers. To bring it back: holdfast recovery undo %s %s%s\n", e.Resource, e.Name, e.inNamespace())
+	}
+	fmt.Fprintln(&b)
+	e.writeVerdict(&b)
+	if err := e.writeReferrers(&b); err != nil {
+		return err
+	}
+	e.writeComparison(&b)
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (e *explanation) writeVerdict(b *strings.Builder) {
+	switch e.Rules.Verdict {
+	case verdictDenied:
+		fmt.Fprintln(b, "A delete would be REFUSED.")
+	case verdictUndecided:
+		fmt.Fprintln(b, "A delete would be REFUSED, because Holdfast could not decide.")
+	default:
+		fmt.Fprintln(b, "A delete would be ALLOWED.")
+		if e.Guarded && e.Snapshot != "none" {
+			fmt.Fprintln(b, "  It would be saved first; 'holdfast recovery restore' brings it back.")
+		}
+	}
+	if e.Rules.Message != "" {
+		fmt.Fprintln(b, "  "+e.Rules.Message)
+	}
+}
+
+func (e *explanation) writeReferrers(b *strings.Builder) error {
+	if len(e.Referrers) == 0 {
+		return nil
+	}
+	fmt.Fprintf(b, "\nIn use by:\n")
+	table := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
+	_, _ = fmt.Fprintln(table, "  KIND\tNAMESPACE\tNAME\tREFERENCE\tREVISION\tSTATE")
+	for _, r := range e.Referrers {
+		state := ""
+		if r.Terminating {
+			state = "being deleted"
+		}
+		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\n", strings.ToLower(r.Kind), r.Namespace, r.Name, r.Path, r.Revision, state)
+	}
+	return table.Flush()
+}
+
+func (e *explanation) writeComparison(b *strings.Builder) {
+	fmt.Fprintln(b)
+	switch {
+	case e.Agree:
+		fmt.Fprintln(b, "The API server gives a dry-run delete the same answer.")
+		return
+	case !e.Guarded:
+		fmt.Fprintln(b, "The API server would refuse it, though not because of Holdfast. It says:")
+		fmt.Fprintln(b, "  "+e.DryRun.Message)
+	case e.DryRun.Verdict == verdictAllowed:
+		fmt.Fprintln(b, "WARNING: the API server would ALLOW it all the same: Holdfast's webhook is not asked. Is 'holdfast serve'")
+		fmt.Fprintln(b, "  running with this profile, and is ValidatingWebhookConfiguration holdfast there?")
+	case e.Rules.Verdict == verdictAllowed:
+		fmt.Fprintln(b, "WARNING: the API server would refuse it all the same, and says:")
+		fmt.Fprintln(b, "  "+e.DryRun.Message)
+	default:
+		fmt.Fprintln(b, "The API server would refuse it too, with another reason:")
+		fmt.Fprintln(b, "  "+e.DryRun.Message)
+	}
+}
+
+func (e *explanation) inNamespace() string {
+	if e.Namespace == "" {
+		return ""
+	}
+	return " -n " + e.Namespace
+}

@@ -1,0 +1,140 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package webhook
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/holdfast-dev/holdfast/webhook/guard"
+)
+
+// What arrives over HTTP but is no review must be answered by a refusal inside
+// an HTTP 200: an HTTP error lets entries with failurePolicy Ignore pass.
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	review := func(request string) string {
+		return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":` + request + `}`
+	}
+	for name, tc := range map[string]struct {
+		body        string
+		contentType string
+		wantCode    int32
+	}{
+		"empty":            {body: "", wantCode: 400},
+		"no JSON":          {body: "delete it", wantCode: 400},
+		"cut off":          {body: review(`{"uid":"x"`)[:70], wantCode: 400},
+		"another kind":     {body: `{"apiVersion":"v1","kind":"Pod"}`, wantCode: 400},
+		"a list":           {body: "[]", wantCode: 400},
+		"wrong media type": {body: review("{}"), contentType: "text/plain", wantCode: 400},
+		"too large":        {body: review(`{"uid":"` + strings.Repeat("x", 8<<20) + `"}`), wantCode: 413},
+		"wrong types":      {body: review(`{"uid":5}`), wantCode: 400},
+		"no old object": {
+			body:     review(`{"uid":"x","operation":"DELETE","resource":{"group":"billing.example","version":"v1","resource":"plans"},"name":"gold"}`),
+			wantCode: 500,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := &saves{}
+			answer := post(t, newHandler(t, "", free, store), tc.body, tc.contentType)
+			if answer.Allowed || answer.Result == nil || answer.Result.Code != tc.wantCode {
+				t.Errorf("answer = %+v, want refusal %d", answer, tc.wantCode)
+			}
+			if answer.Result == nil || answer.Result.Message == "" {
+				t.Error("the refusal says nothing")
+			}
+			if len(store.seen) > 0 {
+				t.Errorf("saved %v", store.seen)
+			}
+		})
+	}
+}
+
+// A rule that panics must neither end the process nor allow.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	panics := rule(func(guard.Request) (guard.Verdict, error) { panic("a bug") })
+	body, err := json.Marshal(admissionv1.AdmissionReview{Request: new(request(nil).AdmissionRequest)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer := post(t, newHandler(t, "", panics, &saves{}), string(body), ""); answer.Allowed {
+		t.Errorf("answer = %+v", answer)
+	}
+}
+
+// Reviews as a real API server sent them.
+func TestCapturedReviews(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/reviews/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no captured reviews: %v", err)
+	}
+	want := map[string]struct {
+		allowed bool
+		saved   int
+	}{
+		"delete-servicetier-by-namespace-controller-empty-name.json": {allowed: true, saved: 1},
+		"delete-servicetier-second-delete-already-terminating.json":  {allowed: true, saved: 1},
+		"delete-servicetier-first-delete.json":                       {allowed: false, saved: 0},
+		"delete-configmap-by-helm-uninstall.json":                    {allowed: true, saved: 0},
+		"update-deployment-scale.json":                               {allowed: true, saved: 0},
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
+			body, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			store := &saves{}
+			h := newHandler(t, "  - resource: servicetiers.cp.nuodb.com\n", inUse, store)
+			answer := post(t, h, string(body), "")
+			expected, ok := want[filepath.Base(file)]
+			if !ok {
+				t.Fatal("no verdict is written down for this review")
+			}
+			if answer.Allowed != expected.allowed || len(store.seen) != expected.saved {
+				t.Errorf("allowed %v, saved %v; want %+v", answer.Allowed, store.seen, expected)
+			}
+		})
+	}
+}
+
+func post(t *testing.T, h *Handler, body, contentType string) *admissionv1.AdmissionResponse {
+	t.Helper()
+	if contentType == "" {
+		contentType = "application/json"
+	}
+	server := httptest.NewServer(&admission.Webhook{Handler: h})
+	t.Cleanup(server.Close)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", contentType)
+	response, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("HTTP status %d, want 200", response.StatusCode)
+	}
+	review := admissionv1.AdmissionReview{}
+	if err := json.NewDecoder(response.Body).Decode(&review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Response
+}
