@@ -1,0 +1,99 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package registration
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/holdfast-dev/holdfast/config/profile"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func nuodb(t *testing.T) *profile.Set {
+	t.Helper()
+	p, err := profile.Builtin("nuodb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := profile.NewSet(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+func TestBuild(t *testing.T) {
+	t.Parallel()
+	none, err := profile.NewSet()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		set     *profile.Set
+		options Options
+	}{
+		"service": {nuodb(t), Options{Namespace: "holdfast-system", ServiceName: "holdfast", CABundle: []byte("CA"), Owner: &metav1.OwnerReference{
+			APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "holdfast", UID: "u-1",
+		}}},
+		"url":         {nuodb(t), Options{Namespace: "holdfast-system", URL: "https://127.0.0.1:9443/", CABundle: []byte("CA")}},
+		"no-profiles": {none, Options{Namespace: "holdfast-system", ServiceName: "holdfast"}},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := yaml.Marshal(Build(tc.set, tc.options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden := filepath.Join("testdata", name+".golden.yaml")
+			if *update {
+				if err := os.WriteFile(golden, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("configuration (-want +got); 'go test ./webhook/registration -update' writes it anew:\n%s", diff)
+			}
+		})
+	}
+}
+
+// What makes an entry safe for the rest of the cluster.
+func TestBuildBlastRadius(t *testing.T) {
+	t.Parallel()
+	config := Build(nuodb(t), Options{Namespace: "hf", ServiceName: "holdfast"})
+	for _, w := range config.Webhooks {
+		if *w.TimeoutSeconds > 5 {
+			t.Errorf("%s: timeout of %d s", w.Name, *w.TimeoutSeconds)
+		}
+		if *w.SideEffects != "NoneOnDryRun" {
+			t.Errorf("%s: side effects %s, although it writes snapshots", w.Name, *w.SideEffects)
+		}
+		for _, rule := range w.Rules {
+			for _, text := range append(rule.Resources, rule.APIGroups...) {
+				if text == "*" || text == "*/*" {
+					t.Errorf("%s: a rule for everything", w.Name)
+				}
+			}
+			if diff := cmp.Diff([]string{"*"}, rule.APIVersions); diff != "" {
+				t.Errorf("%s: a rule for some versions makes the API server convert:\n%s", w.Name, diff)
+			}
+		}
+		if got := w.NamespaceSelector.MatchExpressions[0]; got.Operator != "NotIn" || got.Values[0] != "hf" {
+			t.Errorf("%s: Holdfast's own namespace is not left out: %+v", w.Name, got)
+		}
+	}
+}
