@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	utilrand "k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
@@ -132,7 +131,7 @@ func (r *Recovery) complete(ctx context.Context, plan *Plan, item *Item, saved *
 		return err
 	}
 	if item.Action == ActionUndo {
-		if err := r.probe(ctx, item, ready.object); err != nil || !item.works() {
+		if err := r.rehearse(ctx, item, saved, ready); err != nil || !item.works() {
 			return err
 		}
 	}
@@ -158,27 +157,6 @@ func steps(item *Item, saved *unstructured.Unstructured, ready *prepared) []stri
 		list = append(list, "replay its status")
 	}
 	return append(list, "compare it with what was saved")
-}
-
-// probe tries, without effect, whether the API server would take obj: an undo
-// must not remove what it cannot create. The name has to be another one, since
-// the object still bears its own.
-func (r *Recovery) probe(ctx context.Context, item *Item, obj *unstructured.Unstructured) error {
-	trial := obj.DeepCopy()
-	const suffix = 6
-	name := obj.GetName()
-	trial.SetName(strings.TrimRight(name[:min(len(name), 253-suffix)], "-.") + "-" + utilrand.String(suffix-1))
-	_, err := r.client(item.target).Create(ctx, trial, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: fieldManager})
-	var status apierrors.APIStatus
-	switch {
-	case err == nil, apierrors.IsAlreadyExists(err):
-		return nil
-	case errors.As(err, &status):
-		item.refuse("the API server would not take it again: %v", err)
-		return nil
-	default:
-		return fmt.Errorf("try to create %s: %w", item.target, err)
-	}
 }
 
 // restoreOptions are those of the profile that is switched on now, else those

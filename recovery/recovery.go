@@ -215,6 +215,15 @@ func (i *Item) warn(format string, args ...any) {
 // String names the item's object as messages do.
 func (i *Item) String() string { return i.Resource + " " + joinName(i.Namespace, i.Name) }
 
+// SnapshotPath is RESOURCE.GROUP/[NAMESPACE/]NAME/ID of the item's snapshot;
+// of one that cannot be read, the ID.
+func (i *Item) SnapshotPath() string {
+	if i.snap == nil {
+		return i.Snapshot
+	}
+	return i.snap.Path()
+}
+
 // Result is how an item ended.
 type Result string
 

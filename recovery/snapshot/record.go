@@ -127,6 +127,14 @@ type Snapshot struct {
 // GroupResource is the resource of the object.
 func (r *Record) GroupResource() schema.GroupResource { return schema.ParseGroupResource(r.Resource) }
 
+// LastBy is the user of the latest request that concerned this version.
+func (r *Record) LastBy() string {
+	if r.LastAttempt != nil && r.LastAttempt.At.After(r.SavedAt) {
+		return r.LastAttempt.User
+	}
+	return r.User
+}
+
 // LastAt is the time of the latest request that concerned this version.
 func (r *Record) LastAt() time.Time {
 	if r.LastAttempt != nil && r.LastAttempt.At.After(r.SavedAt) {
@@ -135,9 +143,13 @@ func (r *Record) LastAt() time.Time {
 	return r.SavedAt
 }
 
-// Path is RESOURCE.GROUP/[NAMESPACE/]NAME/ID, as scripts hand it on.
+// Path is RESOURCE.GROUP/[NAMESPACE/]NAME/ID, as scripts hand it on; of a
+// record that cannot be read, the ID is all there is.
 func (r *Record) Path() string {
-	if r.Namespace == "" {
+	switch {
+	case r.Resource == "":
+		return r.ID
+	case r.Namespace == "":
 		return fmt.Sprintf("%s/%s/%s", r.Resource, r.Name, r.ID)
 	}
 	return fmt.Sprintf("%s/%s/%s/%s", r.Resource, r.Namespace, r.Name, r.ID)

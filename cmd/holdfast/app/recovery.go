@@ -9,11 +9,15 @@ import (
 )
 
 // newRecoveryCmd groups the commands that find damage and mend it.
-func newRecoveryCmd(_ genericiooptions.IOStreams) *cobra.Command {
+func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recovery",
 		Short: "Find what was lost, and bring it back",
 		Args:  usageArgs(cobra.NoArgs),
 	}
+	cmd.AddCommand(newRecoveryListCmd(streams))
+	cmd.AddCommand(newRecoveryShowCmd(streams))
+	cmd.AddCommand(newRecoveryUndoCmd(streams))
+	cmd.AddCommand(newRecoveryRestoreCmd(streams))
 	return cmd
 }

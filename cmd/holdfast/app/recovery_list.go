@@ -1,0 +1,203 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+)
+
+type recoveryListOptions struct {
+	streams genericiooptions.IOStreams
+	flags   *clusterFlags
+	output  *outputFlag
+}
+
+func newRecoveryListCmd(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &recoveryListOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "list [RESOURCE [NAME]]",
+		Short: "List the saved versions of objects, newest first",
+		Long: `List the saved versions of objects of all namespaces, newest first.
+
+The column NOW tells what has become of the object since: it is present, is
+terminating, is gone, or was replaced by another one of its name.`,
+		Example: `  holdfast recovery list
+  holdfast recovery list tier n0.small -n nuodb-cp-system
+  holdfast recovery list -o name | head -1 | xargs holdfast recovery restore --dry-run`,
+		Args: usageArgs(cobra.MaximumNArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.output.validate(); err != nil {
+				return err
+			}
+			return o.run(quietly(cmd.Context()), args)
+		},
+	}
+	o.flags = addClusterFlags(cmd)
+	o.output = addOutputFlag(cmd, outputTable, outputWide, outputJSON, outputYAML, outputName)
+	return cmd
+}
+
+// listed is one line of the list.
+type listed struct {
+	snapshot.Record
+	Now presence `json:"now"`
+}
+
+func (o *recoveryListOptions) run(ctx context.Context, args []string) error {
+	c, err := o.flags.connect(o.streams.ErrOut)
+	if err != nil {
+		return err
+	}
+	store, err := c.snapshots()
+	if err != nil {
+		return err
+	}
+	records, err := c.selectRecords(ctx, store, args)
+	if err != nil {
+		return c.explain(err)
+	}
+	if o.output.format == outputName {
+		for _, r := range records {
+			if _, err := fmt.Fprintln(o.streams.Out, r.Path()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	now, trouble := c.presences(ctx, records)
+	list := make([]listed, len(records))
+	for i, r := range records {
+		list[i] = listed{r, cmp.Or(now[objectOf(&r)], unknown)}
+	}
+	for _, err := range trouble {
+		_, _ = fmt.Fprintf(o.streams.ErrOut, "warning: %s\n", oneLine(err))
+	}
+	return o.print(list, c.holdfastNamespace)
+}
+
+func (o *recoveryListOptions) print(list []listed, namespace string) error {
+	if o.output.structured() {
+		return printStructured(o.streams.Out, o.output.format, map[string]any{"items": list})
+	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintf(o.streams.ErrOut, "No snapshots found in namespace %s.\n", namespace)
+		return err
+	}
+	header := []string{"ID", "RESOURCE", "NAMESPACE", "NAME", "SAVED", "BY", "NOW"}
+	if o.output.format == outputWide {
+		header = append(header, "OPERATION", "PROFILE", "SIZE", "UID", "RECOVERY")
+	}
+	rows := make([][]string, 0, len(list))
+	for i := range list {
+		rows = append(rows, o.row(&list[i]))
+	}
+	return printTable(o.streams.Out, header, rows)
+}
+
+func (o *recoveryListOptions) row(l *listed) []string {
+	if l.Problem != "" {
+		return []string{l.ID, dash(l.Resource), dash(l.Namespace), dash(l.Name), "-", "-", "unreadable: " + l.Problem}
+	}
+	age := duration.HumanDuration(max(time.Since(l.LastAt()), 0))
+	row := []string{l.ID, l.Resource, dash(l.Namespace), l.Name, age, dash(l.LastBy()), string(l.Now)}
+	if o.output.format == outputWide {
+		row = append(row, dash(l.Operation), dash(l.Profile), fmt.Sprint(l.Size), string(l.UID), recoveryOf(l.Journal))
+	}
+	return row
+}
+
+// recoveryOf is how far a recovery has come, in a few words.
+func recoveryOf(j *snapshot.Journal) string {
+	switch {
+	case j == nil:
+		return "-"
+	case j.Open():
+		return j.Operation + " unfinished"
+	default:
+		return j.Operation + " done"
+	}
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+// selectRecords is the records that the arguments RESOURCE and NAME, and -n, select.
+func (c *cluster) selectRecords(ctx context.Context, store *snapshot.Store, args []string) ([]snapshot.Record, error) {
+	resource, name, err := resourceAndName(args)
+	if err != nil {
+		return nil, err
+	}
+	filter := snapshot.Filter{Name: name}
+	if c.namespaceGiven {
+		filter.Namespace = c.namespace
+	}
+	if resource == "" {
+		return store.List(ctx, filter)
+	}
+	mapping, resolveErr := c.resolve(ctx, resource)
+	switch {
+	case resolveErr == nil:
+		filter.Resource = mapping.Resource.GroupResource()
+	case exitCode(resolveErr) != exitUsage:
+		return nil, resolveErr
+	}
+	records, err := store.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	if resolveErr != nil {
+		// Snapshots outlive the CustomResourceDefinition of their objects.
+		if records = ofResource(records, resource); len(records) == 0 {
+			return nil, resolveErr
+		}
+	}
+	if name != "" && len(records) == 0 {
+		return nil, usagef("there is no snapshot of %s %q; 'holdfast recovery list' shows those there are", resource, name)
+	}
+	return records, nil
+}
+
+// resourceAndName reads RESOURCE, RESOURCE NAME or RESOURCE/NAME.
+func resourceAndName(args []string) (resource, name string, err error) {
+	switch len(args) {
+	case 0:
+		return "", "", nil
+	case 1:
+		resource, name, _ = strings.Cut(args[0], "/")
+	default:
+		resource, name = args[0], args[1]
+	}
+	if resource == "" || strings.Contains(name, "/") || (len(args) == 2 && (name == "" || strings.Contains(resource, "/"))) {
+		return "", "", usagef("%q is not RESOURCE [NAME]", strings.Join(args, " "))
+	}
+	return resource, name, nil
+}
+
+// ofResource is the records of a resource that the cluster does not have (any more).
+func ofResource(records []snapshot.Record, resource string) []snapshot.Record {
+	var found []snapshot.Record
+	wanted := schema.ParseGroupResource(strings.ToLower(resource))
+	for _, r := range records {
+		gr := r.GroupResource()
+		if (wanted.Resource == gr.Resource || wanted.Resource == strings.ToLower(r.Kind)) && (wanted.Group == "" || wanted.Group == gr.Group) {
+			found = append(found, r)
+		}
+	}
+	return found
+}

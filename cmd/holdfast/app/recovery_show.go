@@ -1,0 +1,189 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package app
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+)
+
+// masked stands for the values of a Secret.
+const masked = "***"
+
+type recoveryShowOptions struct {
+	streams genericiooptions.IOStreams
+	flags   *clusterFlags
+	output  *outputFlag
+	reveal  bool
+}
+
+func newRecoveryShowCmd(streams genericiooptions.IOStreams) *cobra.Command {
+	o := &recoveryShowOptions{streams: streams}
+	cmd := &cobra.Command{
+		Use:   "show ID",
+		Short: "Print a saved object and why it was saved",
+		Long: `Print a saved object and why it was saved. The values of Secrets are masked
+unless --reveal is given; managedFields are left out, as kubectl leaves them out.`,
+		Example: `  holdfast recovery show 3x7kq2m5ab4cd6ef`,
+		Args:    usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := o.output.validate(); err != nil {
+				return err
+			}
+			return o.run(quietly(cmd.Context()), args[0])
+		},
+	}
+	o.flags = addClusterFlags(cmd)
+	o.output = addOutputFlag(cmd, outputYAML, outputJSON, outputName)
+	cmd.Flags().BoolVar(&o.reveal, "reveal", false, "show the values of Secrets")
+	return cmd
+}
+
+func (o *recoveryShowOptions) run(ctx context.Context, arg string) error {
+	id, err := snapshotID(arg)
+	if err != nil {
+		return err
+	}
+	c, err := o.flags.connect(o.streams.ErrOut)
+	if err != nil {
+		return err
+	}
+	store, err := c.snapshots()
+	if err != nil {
+		return err
+	}
+	snap, err := store.Get(ctx, id.id)
+	if err != nil {
+		return c.explain(unknownSnapshot(err))
+	}
+	if err := id.matches(&snap.Record); err != nil {
+		return err
+	}
+	return o.print(snap)
+}
+
+func (o *recoveryShowOptions) print(snap *snapshot.Snapshot) error {
+	obj := snap.Object.DeepCopy()
+	unstructured.RemoveNestedField(obj.Object, "metadata", "managedFields")
+	hidden := !o.reveal && mask(obj)
+	switch o.output.format {
+	case outputName:
+		_, err := fmt.Fprintln(o.streams.Out, snap.Path())
+		return err
+	case outputJSON:
+		return printStructured(o.streams.Out, outputJSON, map[string]any{"snapshot": snap.Record, "object": obj.Object})
+	}
+	var text bytes.Buffer
+	for _, line := range provenance(&snap.Record, hidden) {
+		text.WriteString("# " + line + "\n")
+	}
+	if err := printStructured(&text, outputYAML, obj.Object); err != nil {
+		return err
+	}
+	_, err := o.streams.Out.Write(text.Bytes())
+	return err
+}
+
+// provenance is why r was saved, as lines of a comment.
+func provenance(r *snapshot.Record, hidden bool) []string {
+	lines := []string{
+		fmt.Sprintf("Snapshot %s of %s %s, uid %s", r.ID, r.Resource, strings.TrimPrefix(r.Namespace+"/"+r.Name, "/"), r.UID),
+		"Saved at " + timestamp(r.SavedAt) + because(r.Operation, r.User, r.Reason),
+	}
+	if a := r.LastAttempt; a != nil {
+		lines = append(lines, "Again at "+timestamp(a.At)+because(a.Operation, a.User, a.Reason))
+	}
+	if j := r.Journal; j != nil {
+		line := fmt.Sprintf("Recovery: %s, %s", recoveryOf(j), timestamp(j.At))
+		if j.NewUID != "" {
+			line += ", new uid " + string(j.NewUID)
+		}
+		lines = append(lines, line)
+	}
+	if hidden {
+		lines = append(lines, "Its values are masked; --reveal shows them")
+	}
+	return lines
+}
+
+// because is the rest of a line that says when something was saved.
+func because(operation, user, reason string) string {
+	text := ""
+	if operation != "" {
+		text += ", before " + operation
+	}
+	if user != "" {
+		text += " by " + user
+	}
+	if reason != "" {
+		// A reason is anybody's text: it must not end the comment.
+		text += ": " + strings.Join(strings.Fields(reason), " ")
+	}
+	return text
+}
+
+// mask hides the values of a Secret, and says whether it had to.
+func mask(obj *unstructured.Unstructured) bool {
+	if obj.GroupVersionKind().Group != "" || obj.GetKind() != "Secret" {
+		return false
+	}
+	for _, field := range []string{"data", "stringData"} {
+		if values, ok := obj.Object[field].(map[string]any); ok {
+			for key := range values {
+				values[key] = masked
+			}
+		}
+	}
+	annotations := obj.GetAnnotations()
+	if _, ok := annotations[corev1.LastAppliedConfigAnnotation]; ok {
+		annotations[corev1.LastAppliedConfigAnnotation] = masked
+		obj.SetAnnotations(annotations)
+	}
+	return true
+}
+
+// namedSnapshot is a snapshot as the command line names it.
+type namedSnapshot struct {
+	id string
+	// path is the whole RESOURCE.GROUP/[NAMESPACE/]NAME/ID, if it was given.
+	path string
+}
+
+// snapshotID reads ID or RESOURCE.GROUP/[NAMESPACE/]NAME/ID.
+func snapshotID(arg string) (namedSnapshot, error) {
+	n := namedSnapshot{id: arg[strings.LastIndex(arg, "/")+1:]}
+	if !snapshot.ValidID(n.id) {
+		return n, usagef("%q is not the ID of a snapshot; 'holdfast recovery list' shows them", arg)
+	}
+	if n.id != arg {
+		n.path = arg
+	}
+	return n, nil
+}
+
+// matches makes sure that a path names the object of the snapshot.
+func (n namedSnapshot) matches(r *snapshot.Record) error {
+	if n.path != "" && n.path != r.Path() {
+		return usagef("snapshot %s is %s, not %s", n.id, r.Path(), n.path)
+	}
+	return nil
+}
+
+// unknownSnapshot makes the error for a snapshot that does not exist one of usage.
+func unknownSnapshot(err error) error {
+	if errors.Is(err, snapshot.ErrNotFound) {
+		return usagef("%w; 'holdfast recovery list' shows those there are", err)
+	}
+	return err
+}
