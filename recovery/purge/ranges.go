@@ -1,0 +1,265 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package purge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfast-dev/holdfast/recovery/cql"
+)
+
+// scanner works through ranges of the ring, several at a time, as many as the
+// servers can take; what fails it asks again later, for less.
+type scanner struct {
+	limiter *cql.Limiter
+	backoff Backoff
+	now     func() time.Time
+
+	mu     sync.Mutex
+	paused time.Time
+}
+
+// Bounds of the concurrency of scans: a node takes a few at a time.
+const (
+	scansPerNode       = 2
+	mostScansPerNode   = 16
+	scyllaScansPerNode = 8 // the driver does not tell how many shards a node has
+	mostScyllaPerNode  = 24
+)
+
+func newScanner(db Server, nodes int, b Backoff) *scanner {
+	start, most := nodes*scansPerNode, nodes*mostScansPerNode
+	if db.Scylla() {
+		start, most = nodes*scyllaScansPerNode, nodes*mostScyllaPerNode
+	}
+	return &scanner{limiter: cql.NewLimiter(max(start, 4), max(most, 8)), backoff: b, now: time.Now}
+}
+
+// How far a range is taken apart before it counts as failed. A range of
+// smallestWidth tokens holds one partition at most, but for tables of more than
+// 2^40 partitions.
+const (
+	smallestPage      = 78
+	smallestWidth     = 1 << 20
+	mostTimeoutSplits = 4
+	triesOfSplit      = 3
+)
+
+// rangeWork works on one range with pages of a size. It is called again for the
+// same range after an error; what it counted before the error stands.
+type rangeWork func(ctx context.Context, r cql.Range, page int) (rangeCounts, error)
+
+// rangeJob is one pass over a part of the ring.
+type rangeJob struct {
+	share  cql.Range // the part
+	splits int       // into how many ranges it is divided
+	page   int
+	done   *rangeMap // nil: nothing is remembered
+	work   rangeWork
+	after  func() // called after each range, may be nil
+}
+
+// rangeFailure is a range that could not be read.
+type rangeFailure struct {
+	Range cql.Range
+	Err   error
+}
+
+// run does the job. Ranges that cannot be read are returned as failures, and
+// the others are done all the same; an error means that the job stopped.
+func (s *scanner) run(ctx context.Context, job rangeJob) ([]rangeFailure, error) {
+	ranges := job.share.Split(job.splits)
+	order := cql.Order(len(ranges))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var mu sync.Mutex
+	var failures []rangeFailure
+	var wait sync.WaitGroup
+	for range min(len(ranges), mostWorkers) {
+		wait.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(order) {
+					return
+				}
+				failed, err := s.one(ctx, job, ranges[order[i]], order[i])
+				if err != nil {
+					cancel(err)
+					return
+				}
+				mu.Lock()
+				failures = append(failures, failed...)
+				mu.Unlock()
+			}
+		})
+	}
+	wait.Wait()
+	err := context.Cause(ctx)
+	if job.done != nil {
+		err = errors.Join(err, job.done.Save())
+	}
+	return failures, err
+}
+
+// mostWorkers is how many ranges can be begun; the limiter says how many
+// of them ask at a time.
+const mostWorkers = 256
+
+func (s *scanner) one(ctx context.Context, job rangeJob, r cql.Range, i int) ([]rangeFailure, error) {
+	if job.done != nil && job.done.Has(i) {
+		return nil, nil
+	}
+	counts, failed, err := s.process(ctx, job, r, 0)
+	if err != nil {
+		if job.done != nil {
+			job.done.Add(counts)
+		}
+		return nil, err
+	}
+	if job.done != nil {
+		if len(failed) > 0 {
+			job.done.Add(counts)
+		} else if err := job.done.Set(i, counts); err != nil {
+			return nil, err
+		}
+	}
+	if job.after != nil {
+		job.after()
+	}
+	return failed, nil
+}
+
+// process works on a range until it is done, taken apart, or given up.
+func (s *scanner) process(ctx context.Context, job rangeJob, r cql.Range, depth int) (counts rangeCounts, failed []rangeFailure, err error) {
+	tries := s.backoff.Tries
+	if depth > 0 {
+		tries = min(tries, triesOfSplit)
+	}
+	for attempt := 0; ; attempt++ {
+		c, err := s.attempt(ctx, job, r)
+		counts.add(c)
+		if err == nil {
+			return counts, nil, nil
+		}
+		kind := cql.KindOf(err)
+		last := attempt+1 >= tries
+		switch {
+		case kind == cql.KindTombstones && r.Width() > smallestWidth,
+			kind == cql.KindTimeout && job.page <= smallestPage && depth < mostTimeoutSplits && r.Width() > smallestWidth:
+			c, failed, err := s.bisect(ctx, job, r, depth)
+			counts.add(c)
+			return counts, failed, err
+		case kind == cql.KindTombstones, kind == cql.KindTimeout && last:
+			return counts, []rangeFailure{{r, err}}, nil
+		case !kind.Retriable() || last:
+			return counts, nil, err
+		case kind == cql.KindTimeout:
+			job.page = max(job.page/4, smallestPage)
+		}
+		if kind == cql.KindUnavailable || kind == cql.KindConnection {
+			s.pause(s.backoff.First)
+		}
+		if err := s.backoff.waiter().wait(ctx, attempt); err != nil {
+			return counts, nil, err
+		}
+	}
+}
+
+func (s *scanner) bisect(ctx context.Context, job rangeJob, r cql.Range, depth int) (counts rangeCounts, failed []rangeFailure, err error) {
+	for _, half := range r.Split(2) {
+		c, f, err := s.process(ctx, job, half, depth+1)
+		counts.add(c)
+		failed = append(failed, f...)
+		if err != nil {
+			return counts, failed, err
+		}
+	}
+	return counts, failed, nil
+}
+
+func (s *scanner) attempt(ctx context.Context, job rangeJob, r cql.Range) (rangeCounts, error) {
+	if err := s.unpaused(ctx); err != nil {
+		return rangeCounts{}, err
+	}
+	if err := s.limiter.Acquire(ctx); err != nil {
+		return rangeCounts{}, err
+	}
+	c, err := job.work(ctx, r, job.page)
+	s.limiter.Release(outcome(err))
+	return c, err
+}
+
+// outcome is what an error says about the load of the servers.
+func outcome(err error) cql.Outcome {
+	if err == nil {
+		return cql.Good
+	}
+	switch cql.KindOf(err) {
+	case cql.KindTimeout, cql.KindOverloaded, cql.KindUnavailable, cql.KindConnection:
+		return cql.Trouble
+	default:
+		return cql.Neutral
+	}
+}
+
+// pause lets no worker begin a request for a while: replicas are down, and more
+// requests would not bring them back.
+func (s *scanner) pause(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if until := s.now().Add(d); until.After(s.paused) {
+		s.paused = until
+	}
+}
+
+func (s *scanner) unpaused(ctx context.Context) error {
+	s.mu.Lock()
+	d := s.paused.Sub(s.now())
+	s.mu.Unlock()
+	if d <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// Bounds of the number of ranges of a scan: small ones are cheap to do again,
+// and mostly one page.
+const (
+	partitionsPerRange = 4000
+	leastRanges        = 64
+	mostRanges         = 262144
+)
+
+// splitsFor is into how many ranges a table of that many partitions is divided.
+func splitsFor(partitions int64) int {
+	n := partitions / partitionsPerRange
+	return int(min(max(n, leastRanges), mostRanges))
+}
+
+// ringShare is the share of the ring that a shard works on.
+func ringShare(index, count int) cql.Range {
+	if count <= 1 {
+		return cql.FullRing()
+	}
+	return cql.RingRange(index, count)
+}
+
+// ringTokens is the number of tokens of the whole ring.
+const ringTokens = float64(math.MaxUint64)
+
+func (f rangeFailure) String() string {
+	return fmt.Sprintf("tokens (%d, %d]: %v", f.Range.Start, f.Range.End, f.Err)
+}

@@ -1,0 +1,3 @@
+package purge
+
+type Verification struct{}
