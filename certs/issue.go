@@ -40,7 +40,7 @@ func renew(old Bundle, hosts []string, now time.Time) (Bundle, bool, error) {
 	next := old
 	authority, key, err := parsePair(old.Authorities, old.AuthorityKey)
 	changed := false
-	if err != nil || isWorn(authority, now) {
+	if err != nil || !authority.IsCA || isWorn(authority, now) {
 		if authority, key, err = newAuthority(now); err != nil {
 			return Bundle{}, false, err
 		}
