@@ -13,8 +13,8 @@ func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recovery",
 		Short: "Find what was lost, and bring it back",
-		Args:  usageArgs(cobra.NoArgs),
 	}
+	asGroup(cmd)
 	cmd.AddCommand(newRecoveryListCmd(streams))
 	cmd.AddCommand(newRecoveryShowCmd(streams))
 	cmd.AddCommand(newRecoveryUndoCmd(streams))

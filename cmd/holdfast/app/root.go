@@ -34,8 +34,8 @@ func newRootCmd(streams genericiooptions.IOStreams) *cobra.Command {
 		// Errors are printed once, by Main; a usage text after a failure hides its reason.
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 	}
+	asGroup(cmd)
 	cmd.SetIn(streams.In)
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
@@ -44,6 +44,22 @@ func newRootCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	})
 	cmd.AddCommand(newServeCmd(streams, serve), newExplainCmd(streams), newVersionCmd(streams), newRecoveryCmd(streams))
 	return cmd
+}
+
+// asGroup makes cmd a group of commands: alone it shows its help, and a word
+// that is none of its commands is an error, not a page of help.
+func asGroup(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		hint := ""
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			hint = fmt.Sprintf("; did you mean '%s %s'?", cmd.CommandPath(), near[0])
+		}
+		return usagef("unknown command %q%s; see '%s --help'", args[0], hint, cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // oneLine is err on one line, however many its parts were printed on.
