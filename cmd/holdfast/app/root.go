@@ -49,6 +49,7 @@ func newRootCmd(streams genericiooptions.IOStreams) *cobra.Command {
 // asGroup makes cmd a group of commands: alone it shows its help, and a word
 // that is none of its commands is an error, not a page of help.
 func asGroup(cmd *cobra.Command) {
+	cmd.SuggestionsMinimumDistance = 2
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
