@@ -20,7 +20,7 @@ import (
 )
 
 // SecretName is the Secret in Holdfast's namespace.
-const SecretName = "holdfast-serving-cert" //nolint:gosec // a name, not a credential
+const SecretName = "holdfast-serving-cert"
 
 const (
 	keyAuthorities  = "ca.crt"

@@ -4,6 +4,7 @@
 package profile
 
 import (
+	"bufio"
 	"bytes"
 	"embed"
 	"errors"
@@ -16,8 +17,6 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
-
-	"bufio"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 )

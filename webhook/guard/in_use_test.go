@@ -32,8 +32,8 @@ func cpResource(resource string) schema.GroupResource {
 	return schema.GroupResource{Group: "cp.nuodb.com", Resource: resource}
 }
 
-func referrer(kind, resource, namespace, name string) Referrer {
-	return Referrer{Resource: cpResource(resource), Kind: kind, Namespace: namespace, Name: name, Path: "{.spec.ref}"}
+func referrer(kind, resource, name string) Referrer {
+	return Referrer{Resource: cpResource(resource), Kind: kind, Namespace: "ns", Name: name, Path: "{.spec.ref}"}
 }
 
 func terminating(r Referrer) Referrer {
@@ -54,9 +54,9 @@ func uses(by map[string]Use) UsageFunc {
 
 func TestInUse(t *testing.T) {
 	t.Parallel()
-	db := referrer("Database", "databases", "ns", "db")
-	domain := referrer("Domain", "domains", "ns", "dom")
-	tier := referrer("ServiceTier", "servicetiers", "ns", "tier")
+	db := referrer("Database", "databases", "db")
+	domain := referrer("Domain", "domains", "dom")
+	tier := referrer("ServiceTier", "servicetiers", "tier")
 	tests := map[string]struct {
 		reason   string
 		resource string
@@ -161,7 +161,7 @@ func TestInUseCycle(t *testing.T) {
 		t.Fatal(err)
 	}
 	guarded, _ := set.Guarded(cpResource("servicetiers"))
-	a, b := referrer("ServiceTier", "servicetiers", "ns", "a"), referrer("ServiceTier", "servicetiers", "ns", "b")
+	a, b := referrer("ServiceTier", "servicetiers", "a"), referrer("ServiceTier", "servicetiers", "b")
 	old := &unstructured.Unstructured{}
 	old.SetKind("ServiceTier")
 	old.SetName("a")

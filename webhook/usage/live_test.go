@@ -69,10 +69,11 @@ func object(kind, namespace, name string, spec map[string]any) *unstructured.Uns
 	}}
 }
 
-func tierRef(fields ...string) map[string]any {
-	ref := map[string]any{}
-	for i := 0; i < len(fields); i += 2 {
-		ref[fields[i]] = fields[i+1]
+// tierRef is a spec that names a tier, in namespace unless that is empty.
+func tierRef(name, namespace string) map[string]any {
+	ref := map[string]any{"name": name}
+	if namespace != "" {
+		ref["namespace"] = namespace
 	}
 	return map[string]any{"type": map[string]any{"tierRef": ref}}
 }
@@ -89,8 +90,8 @@ func newLive(t *testing.T, r *resolver, objects ...runtime.Object) (*Live, *fake
 	return &Live{Profiles: nuodb(t), Client: client, Kinds: r}, client
 }
 
-func tier(name string) guard.Target {
-	return guard.Target{Resource: resource("servicetiers"), Kind: "ServiceTier", Namespace: "cp", Name: name}
+func tierT() guard.Target {
+	return guard.Target{Resource: resource("servicetiers"), Kind: "ServiceTier", Namespace: "cp", Name: "t"}
 }
 
 func names(use guard.Use) []string {
@@ -103,7 +104,7 @@ func names(use guard.Use) []string {
 
 func TestLive(t *testing.T) {
 	t.Parallel()
-	deleted := object("Database", "cp", "going", tierRef("name", "t"))
+	deleted := object("Database", "cp", "going", tierRef("t", ""))
 	if err := unstructured.SetNestedField(deleted.Object, "2026-01-01T00:00:00Z", "metadata", "deletionTimestamp"); err != nil {
 		t.Fatal(err)
 	}
@@ -115,23 +116,23 @@ func TestLive(t *testing.T) {
 		wantTerminating int
 		wantErr         string
 	}{
-		"nobody":                 {target: tier("t")},
-		"same namespace":         {objects: []runtime.Object{object("Database", "cp", "db", tierRef("name", "t"))}, target: tier("t"), want: []string{"database cp/db"}},
-		"other namespace meant":  {objects: []runtime.Object{object("Database", "b", "db", tierRef("name", "t"))}, target: tier("t")},
-		"across namespaces":      {objects: []runtime.Object{object("Database", "b", "db", tierRef("name", "t", "namespace", "cp"))}, target: tier("t"), want: []string{"database b/db"}},
-		"names only begin alike": {objects: []runtime.Object{object("Database", "cp", "db", tierRef("name", "t2"))}, target: tier("t")},
+		"nobody":                 {target: tierT()},
+		"same namespace":         {objects: []runtime.Object{object("Database", "cp", "db", tierRef("t", ""))}, target: tierT(), want: []string{"database cp/db"}},
+		"other namespace meant":  {objects: []runtime.Object{object("Database", "b", "db", tierRef("t", ""))}, target: tierT()},
+		"across namespaces":      {objects: []runtime.Object{object("Database", "b", "db", tierRef("t", "cp"))}, target: tierT(), want: []string{"database b/db"}},
+		"names only begin alike": {objects: []runtime.Object{object("Database", "cp", "db", tierRef("t2", ""))}, target: tierT()},
 		"sorted by kind, namespace, name": {
 			objects: []runtime.Object{
-				object("Domain", "cp", "a", tierRef("name", "t")), object("Database", "cp", "b", tierRef("name", "t")),
-				object("Database", "cp", "a", tierRef("name", "t")), object("Database", "b", "z", tierRef("name", "t", "namespace", "cp")),
+				object("Domain", "cp", "a", tierRef("t", "")), object("Database", "cp", "b", tierRef("t", "")),
+				object("Database", "cp", "a", tierRef("t", "")), object("Database", "b", "z", tierRef("t", "cp")),
 			},
-			target: tier("t"), want: []string{"database b/z", "database cp/a", "database cp/b", "domain cp/a"},
+			target: tierT(), want: []string{"database b/z", "database cp/a", "database cp/b", "domain cp/a"},
 		},
-		"being deleted still counts": {objects: []runtime.Object{deleted}, target: tier("t"), want: []string{"database cp/going"}, wantTerminating: 1},
-		"a kind is not installed":    {resolver: resolver{missing: map[string]bool{"domains": true}}, objects: []runtime.Object{object("Database", "cp", "db", tierRef("name", "t"))}, target: tier("t"), want: []string{"database cp/db"}},
-		"a kind cannot be known":     {resolver: resolver{broken: map[string]bool{"domains": true}}, target: tier("t"), wantErr: "no answer about domains"},
-		"an odd reference":           {objects: []runtime.Object{object("Database", "cp", "odd", map[string]any{"type": map[string]any{"tierRef": int64(5)}})}, target: tier("t"), wantErr: "database cp/odd"},
-		"not guarded":                {objects: []runtime.Object{object("Database", "cp", "db", tierRef("name", "t"))}, target: guard.Target{Resource: resource("databases"), Namespace: "cp", Name: "db"}},
+		"being deleted still counts": {objects: []runtime.Object{deleted}, target: tierT(), want: []string{"database cp/going"}, wantTerminating: 1},
+		"a kind is not installed":    {resolver: resolver{missing: map[string]bool{"domains": true}}, objects: []runtime.Object{object("Database", "cp", "db", tierRef("t", ""))}, target: tierT(), want: []string{"database cp/db"}},
+		"a kind cannot be known":     {resolver: resolver{broken: map[string]bool{"domains": true}}, target: tierT(), wantErr: "no answer about domains"},
+		"an odd reference":           {objects: []runtime.Object{object("Database", "cp", "odd", map[string]any{"type": map[string]any{"tierRef": int64(5)}})}, target: tierT(), wantErr: "database cp/odd"},
+		"not guarded":                {objects: []runtime.Object{object("Database", "cp", "db", tierRef("t", ""))}, target: guard.Target{Resource: resource("databases"), Namespace: "cp", Name: "db"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -161,10 +162,10 @@ func TestLiveLimit(t *testing.T) {
 	t.Parallel()
 	var objects []runtime.Object
 	for i := range 7 {
-		objects = append(objects, object("Database", "cp", fmt.Sprintf("db%d", i), tierRef("name", "t")))
+		objects = append(objects, object("Database", "cp", fmt.Sprintf("db%d", i), tierRef("t", "")))
 	}
 	live, _ := newLive(t, &resolver{}, objects...)
-	use, err := live.Of(t.Context(), tier("t"), 3)
+	use, err := live.Of(t.Context(), tierT(), 3)
 	if err != nil || use.Total != 7 || len(use.First) != 3 {
 		t.Errorf("total %d, %d named, %v", use.Total, len(use.First), err)
 	}
@@ -183,11 +184,11 @@ func TestLiveNotFound(t *testing.T) {
 	}
 	t.Run("in another version now", func(t *testing.T) {
 		t.Parallel()
-		db := object("Database", "cp", "db", tierRef("name", "t"))
+		db := object("Database", "cp", "db", tierRef("t", ""))
 		db.SetAPIVersion("cp.nuodb.com/v1")
 		live, client := newLive(t, &resolver{versions: []string{"v1beta1", "v1"}}, db)
 		client.PrependReactor("list", "*", gone("v1beta1"))
-		use, err := live.Of(t.Context(), tier("t"), -1)
+		use, err := live.Of(t.Context(), tierT(), -1)
 		if err != nil || use.Total != 1 {
 			t.Errorf("Of() = %+v, %v", use, err)
 		}
@@ -196,7 +197,7 @@ func TestLiveNotFound(t *testing.T) {
 		t.Parallel()
 		live, client := newLive(t, &resolver{})
 		client.PrependReactor("list", "*", gone("v1beta1"))
-		if _, err := live.Of(t.Context(), tier("t"), -1); err == nil {
+		if _, err := live.Of(t.Context(), tierT(), -1); err == nil {
 			t.Error("no error although the kind is installed")
 		}
 	})
@@ -206,7 +207,7 @@ func TestLiveNotFound(t *testing.T) {
 		client.PrependReactor("list", "domains", func(k8stesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewForbidden(resource("domains"), "", errors.New("no"))
 		})
-		if _, err := live.Of(t.Context(), tier("t"), -1); !apierrors.IsForbidden(err) {
+		if _, err := live.Of(t.Context(), tierT(), -1); !apierrors.IsForbidden(err) {
 			t.Errorf("Of() error = %v", err)
 		}
 	})

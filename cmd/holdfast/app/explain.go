@@ -5,6 +5,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"time"
@@ -193,7 +194,8 @@ func dryRunDelete(ctx context.Context, c *cluster, t target, obj *unstructured.U
 		return answer{Verdict: verdictAllowed}
 	}
 	status := &metav1.Status{Message: err.Error()}
-	if api, ok := err.(apierrors.APIStatus); ok { //nolint:errorlint // client-go returns it unwrapped
+	var api apierrors.APIStatus
+	if errors.As(err, &api) {
 		status.Code = api.Status().Code
 	}
 	return readAnswer(false, status)

@@ -18,7 +18,7 @@ import (
 // Main runs the command line args and returns the exit code of the process.
 // An error is printed to the error stream as one line.
 func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams) int {
-	cmd := newRootCmd(streams)
+	cmd := newRootCmd(streams) //nolint:contextcheck // the commands take theirs from ExecuteContext
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
 	if err != nil {
@@ -62,6 +62,10 @@ func asGroup(cmd *cobra.Command) {
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
+
+// showHelp is what a command does that only groups others. With it, a wrong
+// name below the command is an error and not just a reason to print the help.
+func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // oneLine is err on one line, however many its parts were printed on.
 func oneLine(err error) string {
