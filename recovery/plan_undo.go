@@ -102,7 +102,7 @@ func (r *Recovery) interruptedItem(ctx context.Context, item *Item, records []sn
 			return nil, nil, fmt.Errorf("%w: %s is gone; 'holdfast recovery restore %s' brings it back as it was last saved", ErrNoObject, item.target, record.ID)
 		}
 	}
-	return nil, nil, fmt.Errorf("%w: %s, nor a snapshot of it", ErrNoObject, item.target)
+	return nil, nil, fmt.Errorf("%w: %s, nor a snapshot of it; check the name and the namespace (-n)", ErrNoObject, item.target)
 }
 
 // finishItem is for an object that an interrupted run has created.

@@ -38,10 +38,16 @@ const (
 type saved struct {
 	resource, namespace, name string
 	uid                       types.UID
+	// again is the UID that a recovery gave it.
+	again types.UID
 }
 
 func objectOf(r *snapshot.Record) saved {
-	return saved{r.Resource, r.Namespace, r.Name, r.UID}
+	o := saved{r.Resource, r.Namespace, r.Name, r.UID, r.UID}
+	if r.Journal != nil && r.Journal.NewUID != "" {
+		o.again = r.Journal.NewUID
+	}
+	return o
 }
 
 // presences tells what has become of the objects of records. What cannot be
@@ -96,7 +102,7 @@ func (c *cluster) lookUp(ctx context.Context, gr schema.GroupResource, objects m
 		return err
 	}
 	for o := range objects {
-		now[o] = presenceOf(o.uid, live[o.namespace+"/"+o.name])
+		now[o] = presenceOf(o, live[o.namespace+"/"+o.name])
 	}
 	return nil
 }
@@ -135,12 +141,12 @@ func (c *cluster) listAll(ctx context.Context, gvr schema.GroupVersionResource, 
 	}
 }
 
-// presenceOf tells what has become of the object uid, if live bears its name.
-func presenceOf(uid types.UID, live *metav1.PartialObjectMetadata) presence {
+// presenceOf tells what has become of o, if live bears its name.
+func presenceOf(o saved, live *metav1.PartialObjectMetadata) presence {
 	switch {
 	case live == nil:
 		return gone
-	case live.UID != uid:
+	case live.UID != o.uid && live.UID != o.again:
 		return replaced
 	case live.DeletionTimestamp != nil:
 		return terminating

@@ -63,10 +63,6 @@ func asGroup(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// showHelp is what a command does that only groups others. With it, a wrong
-// name below the command is an error and not just a reason to print the help.
-func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-
 // oneLine is err on one line, however many its parts were printed on.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")

@@ -1,0 +1,61 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package snapshottest stands for an API server in unit tests of what uses a
+// snapshot store: typed and metadata-only clients over the same Secrets.
+package snapshottest
+
+import (
+	"context"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
+)
+
+// Clients are a typed client that holds objects, and a metadata-only client
+// that lists and patches its Secrets. Reactors put
+// before theirs make single requests fail.
+func Clients(ctx context.Context, objects ...runtime.Object) (*fake.Clientset, *metadatafake.FakeMetadataClient) {
+	kube := fake.NewClientset(objects...)
+	scheme := metadatafake.NewTestScheme()
+	meta := metadatafake.NewSimpleMetadataClient(scheme)
+	meta.PrependReactor("list", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		list, err := list(ctx, kube, action.(clienttesting.ListActionImpl))
+		return true, list, err
+	})
+	meta.PrependReactor("patch", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		patch := action.(clienttesting.PatchAction)
+		secret, err := kube.CoreV1().Secrets(patch.GetNamespace()).Patch(ctx, patch.GetName(), patch.GetPatchType(), patch.GetPatch(), metav1.PatchOptions{})
+		if err != nil {
+			return true, nil, err
+		}
+		return true, &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}, nil
+	})
+	return kube, meta
+}
+
+// list is the Secrets that action selects, all on one page.
+func list(ctx context.Context, kube *fake.Clientset, action clienttesting.ListActionImpl) (*metav1.List, error) {
+	secrets, err := kube.CoreV1().Secrets(action.GetNamespace()).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	wanted := action.GetListRestrictions()
+	page := &metav1.List{}
+	for i := range secrets.Items {
+		s := &secrets.Items[i]
+		if !wanted.Labels.Matches(labels.Set(s.Labels)) || !wanted.Fields.Matches(fields.Set{"type": string(s.Type)}) {
+			continue
+		}
+		page.Items = append(page.Items, runtime.RawExtension{Object: &metav1.PartialObjectMetadata{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+			ObjectMeta: s.ObjectMeta,
+		}})
+	}
+	return page, nil
+}
