@@ -120,18 +120,29 @@ func build(ctx context.Context) (bin, program string, err error) {
 		return "", "", fmt.Errorf("find cache folder: %w", err)
 	}
 	program = filepath.Join(cache, "holdfast", "controlplane", "supervisor")
-	unlock, err := lock(program + ".lock")
-	if err != nil {
-		return "", "", err
-	}
-	defer unlock()
 	// With the output in place, go build only checks that it is up to date.
-	_, err = output(ctx, "go", "build", "-o", program, command)
-	return bin, program, err
+	return bin, program, Make(ctx, program, "go", "build", "-o", program, command)
 }
 
-// lock keeps other test programs from linking the same file at the same time.
-func lock(path string) (unlock func(), err error) {
+// Make runs the command that makes a file, while no other test program does.
+func Make(ctx context.Context, file string, command ...string) error {
+	unlock, err := lock(file)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	_, err = output(ctx, command[0], command[1:]...)
+	return err
+}
+
+// lock keeps other test programs from making the same file at the same time.
+func lock(made string) (unlock func(), err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("find cache folder: %w", err)
+	}
+	name := strings.ReplaceAll(strings.Trim(made, "/"), "/", "_") + ".lock"
+	path := filepath.Join(cache, "holdfast", "controlplane", name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make cache folder: %w", err)
 	}
