@@ -34,3 +34,6 @@ func (c Cell) MarshalCQL(gocql.TypeInfo) ([]byte, error) {
 	}
 	return c.Bytes, nil
 }
+
+// ParseUUID reads the text form of a UUID.
+func ParseUUID(text string) (UUID, error) { return gocql.ParseUUID(text) }

@@ -82,6 +82,9 @@ func Select(t Table, columns, where []string) string {
 // SelectExpressions is [Select] for expressions, such as [WriteTime], that
 // stand in the statement as they are.
 func SelectExpressions(t Table, expressions, where []string) string {
+	if len(where) == 0 {
+		return fmt.Sprintf(textSelect, strings.Join(expressions, ", "), t)
+	}
 	return fmt.Sprintf(textSelectWhere, strings.Join(expressions, ", "), t, equalities(where))
 }
 

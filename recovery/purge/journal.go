@@ -143,25 +143,25 @@ func ReadJournal(dir string) (records []Record, good int64, err error) {
 }
 
 // Append writes a record and waits until it is on disk.
-func (j *Journal) Append(kind string, data any) error {
+func (j *Journal) Append(kind string, data any) (Record, error) {
 	raw, err := json.Marshal(data)
 	if err != nil {
-		return fmt.Errorf("write journal: %w", err)
+		return Record{}, fmt.Errorf("write journal: %w", err)
 	}
 	r := Record{Seq: j.seq, Time: j.now().UTC(), Type: kind, Data: raw}
 	r.CRC = r.sum()
 	line, err := json.Marshal(r)
 	if err != nil {
-		return fmt.Errorf("write journal: %w", err)
+		return Record{}, fmt.Errorf("write journal: %w", err)
 	}
 	if _, err := j.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+		return Record{}, fmt.Errorf("write journal: %w", err)
 	}
 	if err := j.file.Sync(); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+		return Record{}, fmt.Errorf("write journal: %w", err)
 	}
 	j.seq++
-	return nil
+	return r, nil
 }
 
 // Close lets others have the journal.

@@ -31,6 +31,7 @@ type Plan struct {
 	Target     *Target     `json:"-"`
 	Nodes      cql.Cluster `json:"-"`
 	Partitions int64       `json:"-"` // of the largest table to sweep, estimated
+	Grace      int         `json:"-"` // the shortest gc_grace_seconds of the tables swept
 }
 
 // ClusterInfo is the database as the plan shows it.

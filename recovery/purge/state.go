@@ -107,6 +107,7 @@ type state struct {
 	dropped   bool
 	groups    bool
 	verified  *Verification
+	resweep   int // sweeps up to this one were followed by a verification that found something
 	closed    bool
 	closedAt  time.Time
 }
@@ -182,7 +183,17 @@ func (s *state) apply(r Record) error {
 	case recordGroups:
 		s.groups = true
 	case recordVerify:
-		return json.Unmarshal(r.Data, &s.verified)
+		s.verified = nil
+		if err := json.Unmarshal(r.Data, &s.verified); err != nil {
+			return err
+		}
+		if !s.verified.Clean {
+			// What was found is to be swept, so the sweeps are not over.
+			for i := range s.sweeps {
+				s.resweep = max(s.resweep, i)
+			}
+			s.groups = false
+		}
 	case recordClosed:
 		s.closed, s.closedAt = true, r.Time
 	case recordFailed:
