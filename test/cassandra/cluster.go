@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/gocql/gocql"
@@ -63,8 +64,9 @@ type Cluster struct {
 	Hosts []string
 	// Nodes is empty when the server is one that ran already.
 	Nodes []*Node
-	// Username and Password are the superuser's; empty without authentication.
-	Username, Password string
+	// Username and Password are the superuser's, PasswordFile holds the password
+	// too; empty without authentication.
+	Username, Password, PasswordFile string
 	// CAFile verifies the servers. ClientCertFile and ClientKeyFile are a
 	// certificate that they accept. Empty without TLS.
 	CAFile, ClientCertFile, ClientKeyFile string
@@ -113,6 +115,10 @@ func (c *Cluster) start(ctx context.Context, jars string, options Options) error
 	}
 	if options.Authentication {
 		c.Username, c.Password = SuperuserName, SuperuserPassword
+		var err error
+		if c.PasswordFile, err = c.WritePassword(c.Username, c.Password); err != nil {
+			return err
+		}
 	}
 	if err := c.certify(options); err != nil {
 		return err
@@ -138,6 +144,33 @@ func (c *Cluster) start(ctx context.Context, jars string, options Options) error
 		}
 	}
 	return c.awaitUp(ctx)
+}
+
+// WritePassword writes a role's password into a file that goes with the cluster.
+func (c *Cluster) WritePassword(role, password string) (string, error) {
+	name := filepath.Join(c.folder.path, "password-"+role)
+	if err := os.WriteFile(name, []byte(password+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write the password of %s: %w", role, err)
+	}
+	return name, nil
+}
+
+// Flags are holdfast's flags for a connection to the cluster as its superuser.
+func (c *Cluster) Flags() []string {
+	flags := []string{"--hosts", strings.Join(c.Hosts, ",")}
+	for _, f := range [][2]string{
+		{"--username", c.Username},
+		{"--password-file", c.PasswordFile},
+		{"--tls-ca", c.CAFile},
+		{"--tls-cert", c.ClientCertFile},
+		{"--tls-key", c.ClientKeyFile},
+		{"--tls-server-name", c.ServerName},
+	} {
+		if f[1] != "" {
+			flags = append(flags, f[0], f[1])
+		}
+	}
+	return flags
 }
 
 // Close stops every node at once, ends all sessions and removes all files. A
