@@ -39,11 +39,14 @@ func newRootCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.SetIn(streams.In)
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
-	cmd.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usagef("%w; see '%s --help'", err, c.CommandPath())
-	})
+	cmd.SetFlagErrorFunc(flagError)
 	cmd.AddCommand(newServeCmd(streams, serve), newExplainCmd(streams), newVersionCmd(streams), newRecoveryCmd(streams))
 	return cmd
+}
+
+// flagError makes the complaints about flags usage errors.
+func flagError(cmd *cobra.Command, err error) error {
+	return usagef("%w; see '%s --help'", err, cmd.CommandPath())
 }
 
 // asGroup makes cmd a group of commands: alone it shows its help, and a word

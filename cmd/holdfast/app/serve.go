@@ -5,7 +5,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -108,9 +107,13 @@ func (o *serveOptions) validate() error {
 }
 
 func (o *serveOptions) complete() error {
-	var err error
+	// It complains about a wrong context as such; the next call does not.
+	_, _, err := o.config.ToRawKubeConfigLoader().Namespace()
+	if err != nil {
+		return kubeconfigError(err)
+	}
 	if o.restConfig, err = o.config.ToRESTConfig(); err != nil {
-		return kubeconfigError(fmt.Errorf("find the cluster: %w", err))
+		return kubeconfigError(err)
 	}
 	// The API server's own fairness holds clients back where that is needed.
 	// client-go's defaults would let some 20 deletions through a second.
