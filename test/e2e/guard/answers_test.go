@@ -4,7 +4,10 @@
 package guard
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -59,4 +62,17 @@ func warned(c *collector) dynamic.Interface {
 	d, err := dynamic.NewForConfig(config)
 	Expect(err).NotTo(HaveOccurred())
 	return d
+}
+
+// get is the body of an answer over plain HTTP.
+func get(ctx context.Context, url string) string {
+	GinkgoHelper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	Expect(err).NotTo(HaveOccurred())
+	response, err := http.DefaultClient.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close() //nolint:errcheck // it was only read
+	body, err := io.ReadAll(response.Body)
+	Expect(err).NotTo(HaveOccurred())
+	return string(body)
 }
