@@ -32,6 +32,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/holdfast-dev/holdfast/certs"
+	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
@@ -74,6 +75,11 @@ func serve(ctx context.Context, o *serveOptions) error {
 	// Tried again by the upkeep; here it spares the first callers a wait.
 	if err := cert.Ensure(ctx); err != nil {
 		logger.Error(err, "No serving certificate yet")
+	}
+	for _, p := range o.set.Profiles() {
+		if fields := profile.Pending(p); len(fields) > 0 {
+			logger.Info("Profile sets fields that this version does not act on yet", "profile", p.Name, "fields", fields)
+		}
 	}
 	logger.Info("Holdfast starts", "version", version, "namespace", o.namespace, "resources", len(o.set.Resources()))
 	return mgr.Start(ctx)

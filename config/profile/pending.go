@@ -1,0 +1,33 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package profile
+
+import (
+	"fmt"
+
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
+)
+
+// Pending lists the fields that p sets and that this version checks but does
+// not act on yet, so that nobody relies on them unknowingly.
+func Pending(p *v1alpha1.GuardProfile) []string {
+	var fields []string
+	note := func(set bool, field string) {
+		if set {
+			fields = append(fields, field)
+		}
+	}
+	note(p.Spec.RequireDistinctApprover, "spec.requireDistinctApprover")
+	note(p.Spec.CRDs != nil, "spec.crds")
+	note(p.Spec.Namespaces != nil, "spec.namespaces")
+	note(len(p.Spec.Operators) > 0, "spec.operators")
+	for i, r := range p.Spec.Resources {
+		at := fmt.Sprintf("spec.resources[%d]", i)
+		note(r.StoredRevisions != nil, at+".storedRevisions")
+		note(len(r.Closure) > 0, at+".closure")
+		note(len(r.Recoverable) > 0, at+".recoverable")
+		note(r.Namespaces != nil, at+".namespaces")
+	}
+	return fields
+}
