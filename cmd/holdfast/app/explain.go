@@ -30,7 +30,7 @@ type explainOptions struct {
 	streams  genericiooptions.IOStreams
 	flags    *clusterFlags
 	profiles *profileFlags
-	output   string
+	output   *outputFlag
 }
 
 func newExplainCmd(streams genericiooptions.IOStreams) *cobra.Command {
@@ -45,15 +45,15 @@ func newExplainCmd(streams genericiooptions.IOStreams) *cobra.Command {
 			"  holdfast explain helmfeatures.cp.nuodb.com/small-resources -n nuodb-cp-system -o json",
 		Args: usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.output != "table" && o.output != "json" && o.output != "yaml" {
-				return usagef("-o %s: must be table, json or yaml", o.output)
+			if err := o.output.validate(); err != nil {
+				return err
 			}
 			return o.run(cmd.Context(), args)
 		},
 	}
 	o.flags = addClusterFlags(cmd)
 	o.profiles = addProfileFlags(cmd.Flags(), "those that 'holdfast serve' runs with")
-	cmd.Flags().StringVarP(&o.output, "output", "o", "table", "table, json or yaml")
+	o.output = addOutputFlag(cmd, outputTable, outputJSON, outputYAML)
 	return cmd
 }
 
@@ -222,8 +222,8 @@ func (e *explanation) addReferrers(use guard.Use) {
 }
 
 func (o *explainOptions) print(e *explanation) error {
-	if o.output == "table" {
-		return e.write(o.streams.Out)
+	if o.output.structured() {
+		return printStructured(o.streams.Out, o.output.format, e)
 	}
-	return printStructured(o.streams.Out, o.output, e)
+	return e.write(o.streams.Out)
 }

@@ -4,10 +4,10 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -60,16 +60,15 @@ func (e *explanation) writeReferrers(b *strings.Builder) error {
 		return nil
 	}
 	fmt.Fprintf(b, "\nIn use by:\n")
-	table := tabwriter.NewWriter(b, 0, 4, 2, ' ', 0)
-	_, _ = fmt.Fprintln(table, "  KIND\tNAMESPACE\tNAME\tREFERENCE\tREVISION\tSTATE")
+	var rows [][]string
 	for _, r := range e.Referrers {
-		state := ""
+		state := "-"
 		if r.Terminating {
 			state = "being deleted"
 		}
-		_, _ = fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\n", strings.ToLower(r.Kind), r.Namespace, r.Name, r.Path, r.Revision, state)
+		rows = append(rows, []string{"  " + strings.ToLower(r.Kind), cmp.Or(r.Namespace, "-"), r.Name, r.Path, cmp.Or(r.Revision, "-"), state})
 	}
-	return table.Flush()
+	return printTable(b, []string{"  KIND", "NAMESPACE", "NAME", "REFERENCE", "REVISION", "STATE"}, rows)
 }
 
 func (e *explanation) writeComparison(b *strings.Builder) {
