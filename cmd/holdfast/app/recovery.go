@@ -19,5 +19,6 @@ func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.AddCommand(newRecoveryShowCmd(streams))
 	cmd.AddCommand(newRecoveryUndoCmd(streams))
 	cmd.AddCommand(newRecoveryRestoreCmd(streams))
+	cmd.AddCommand(newRecoveryPurgeInterfaceCmd(streams))
 	return cmd
 }
