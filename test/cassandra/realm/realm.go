@@ -107,6 +107,15 @@ func DeviceID(number int) gocql.UUID {
 	return id
 }
 
+// DeviceIDs are the ids of some devices, by their numbers.
+func DeviceIDs(from, count int) []gocql.UUID {
+	ids := make([]gocql.UUID, count)
+	for i := range ids {
+		ids[i] = DeviceID(from + i)
+	}
+	return ids
+}
+
 type versioned struct {
 	Name  string
 	Major int
