@@ -4,6 +4,7 @@
 package guard
 
 import (
+	"context"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -26,8 +27,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 	It("sees referrers at once when their CRD is installed", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
 		create(ctx, namespace, plan)
-		apply(ctx, read(ctx, "billing", "subscriptions-crd.yaml"))
-		expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", "subscriptions.billing.example"))
+		installSubscriptions(ctx)
 		create(ctx, namespace, "{apiVersion: billing.example/v1, kind: Subscription, metadata: {name: acme}, spec: {planRef: {name: gold}}}")
 		r := admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace)
 		Expect(r.Code).To(Equal(1))
@@ -36,6 +36,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 	})
 
 	It("guards every served version", func(ctx SpecContext) {
+		installSubscriptions(ctx)
 		namespace := newNamespace(ctx)
 		create(ctx, namespace, plan)
 		create(ctx, namespace, "{apiVersion: billing.example/v1beta1, kind: Subscription, metadata: {name: acme}, spec: {planRef: gold}}")
@@ -53,6 +54,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 	})
 
 	It("guards what is cluster-scoped, from every namespace and by every path", func(ctx SpecContext) {
+		installSubscriptions(ctx)
 		for i, spec := range []string{
 			"{region: north}",
 			"{region: {name: north, namespace: ignored}}",
@@ -73,6 +75,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 	})
 
 	It("leaves all others undecided, and them alone, when a referring kind cannot be read", func(ctx SpecContext) {
+		installSubscriptions(ctx)
 		namespace := newNamespace(ctx)
 		create(ctx, namespace, plan)
 		create(ctx, namespace, tier)
@@ -88,6 +91,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 	})
 
 	It("goes on when its referrers' CRD is gone again", func(ctx SpecContext) {
+		installSubscriptions(ctx)
 		namespace := newNamespace(ctx)
 		create(ctx, namespace, plan)
 		create(ctx, namespace, "{apiVersion: billing.example/v1, kind: Subscription, metadata: {name: acme}, spec: {planRef: gold}}")
@@ -96,6 +100,14 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 		expectDone(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
 	})
 })
+
+// installSubscriptions makes the kind that refers to plans and regions known;
+// it may be there already.
+func installSubscriptions(ctx context.Context) {
+	GinkgoHelper()
+	apply(ctx, read(ctx, "billing", "subscriptions-crd.yaml"))
+	expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", "subscriptions.billing.example"))
+}
 
 var _ = Describe("The built-in profile", func() {
 	It("leaves a tier undecided when databases cannot be read, and plans alone", func(ctx SpecContext) {

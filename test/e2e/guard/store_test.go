@@ -27,7 +27,7 @@ func withoutRight(ctx context.Context, without, with, resource string) {
 		expectDone(admin.RunInput(ctx, rights, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
 		Eventually(mayList).WithArguments(ctx, gr).Should(Equal(may), resource)
 	}
-	DeferCleanup(func(ctx SpecContext) { set(ctx, with, true) })
+	DeferCleanup(set, with, true)
 	set(ctx, without, false)
 }
 

@@ -8,10 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 )
@@ -36,6 +38,8 @@ func (r Runner) As(kubeconfig string) Runner {
 // Result is what a command said and how it ended.
 type Result struct {
 	Stdout, Stderr string
+	// Output is both in the order in which it came.
+	Output string
 	// Code is the exit code; -1 when the command could not be run, and Stderr
 	// then says why.
 	Code int
@@ -59,14 +63,28 @@ func (r Runner) RunInput(ctx context.Context, input, name string, args ...string
 		"KUBECONFIG=" + r.Kubeconfig, "HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir(),
 	}, r.Env...)
 	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &stdout, &stderr
+	var both ordered
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), io.MultiWriter(&stdout, &both), io.MultiWriter(&stderr, &both)
 	err := cmd.Run()
-	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), Code: cmd.ProcessState.ExitCode()}
+	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), Output: both.buffer.String(), Code: cmd.ProcessState.ExitCode()}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
-		result.Code, result.Stderr = -1, err.Error()
+		result.Code, result.Stderr, result.Output = -1, err.Error(), err.Error()
 	}
 	return result
+}
+
+// ordered takes what two streams write at the same time.
+type ordered struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (o *ordered) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buffer.Write(p)
 }
 
 // Kubectl runs kubectl.

@@ -83,7 +83,7 @@ type faults struct {
 	at     int32
 	before func() error // instead of sending it
 	after  func() error // instead of passing its answer on
-	writes atomic.Int32
+	writes *atomic.Int32 // of all clients together
 }
 
 // RoundTrip sends a request, or does not.
@@ -141,8 +141,9 @@ func victim(text string) int {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {} // it comes at any moment
 		}
+		var writes atomic.Int32
 		config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-			f := &faults{next: next, at: j.At}
+			f := &faults{next: next, at: j.At, writes: &writes}
 			if j.Answered {
 				f.after = kill
 			} else {
