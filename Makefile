@@ -25,6 +25,11 @@ controlplane: ## Build kube-apiserver, controller manager, etcd, kubectl and Hel
 cassandra: ## Copy Apache Cassandra's jars by Maven, once, into the cache
 	@test/cassandra/build.sh
 
+.PHONY: run
+run: ## Show the main job on a real control plane, then keep it up to try it out (ONCE=1: end after the story)
+	@go build -o bin/playground ./test/e2e/playground
+	@bin/playground $(if $(ONCE),-once)
+
 .PHONY: lint
 lint: ## Check style and import directions
 	$(TOOL) golangci-lint run

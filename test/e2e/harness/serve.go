@@ -133,6 +133,23 @@ func (h *Holdfast) Running() bool {
 	}
 }
 
+// Ended is closed when the process that Start started last has ended.
+func (h *Holdfast) Ended() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.run.ended
+}
+
+// PID is that of the running process, 0 when there is none.
+func (h *Holdfast) PID() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.run == nil {
+		return 0
+	}
+	return h.run.cmd.Process.Pid
+}
+
 // Stop ends the process with SIGTERM, as a cluster would, and returns when it
 // has ended. Stopping a stopped one does nothing.
 func (h *Holdfast) Stop() error { return h.end(syscall.SIGTERM) }
@@ -165,6 +182,9 @@ func (h *Holdfast) end(signal syscall.Signal) error {
 	}
 	return nil
 }
+
+// LogFile is the file that all runs of the process log to.
+func (h *Holdfast) LogFile() string { return h.log }
 
 // Logs is what all runs of the process have logged.
 func (h *Holdfast) Logs() (string, error) {

@@ -101,7 +101,7 @@ func (p *plane) start(ctx context.Context) error {
 	if err := p.envtest.Start(); err != nil {
 		return fmt.Errorf("%w; the logs end with: %s", err, p.lastWords())
 	}
-	if p.admin, err = p.addUser("holdfast-test-admin", []string{"system:masters"}); err != nil {
+	if p.admin, err = p.addUser("admin", []string{"system:masters"}); err != nil {
 		return err
 	}
 	return p.startControllerManager(ctx)

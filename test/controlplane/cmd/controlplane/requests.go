@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"unicode"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
@@ -102,7 +104,13 @@ func (p *plane) addUser(name string, groups []string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make user %q: %w", name, err)
 	}
-	file, err := os.CreateTemp(p.dir, "user-*.kubeconfig")
+	readable := strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return '-'
+	}, name)
+	file, err := os.CreateTemp(p.dir, readable+"-*.kubeconfig")
 	if err != nil {
 		return "", fmt.Errorf("make user %q: %w", name, err)
 	}
