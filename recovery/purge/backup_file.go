@@ -38,6 +38,9 @@ type backupRow struct {
 	TTLs    []*int64  `json:"t,omitempty"` // seconds that each stamped column had left
 	Written []*int64  `json:"w,omitempty"` // microseconds
 	At      int64     `json:"s,omitempty"` // when TTLs were read, in seconds
+	// Generation is higher in rows that were read again after an error than in
+	// those of the same key that were read before.
+	Generation int64 `json:"g,omitempty"`
 }
 
 func (f *backupFile) begin(format rowFormat) error {

@@ -89,13 +89,24 @@ func (r *run) saveDefinitionTo(ctx context.Context, b *backup) error {
 
 // save writes all rows of a statement, and waits until they are on disk.
 func (b *backup) save(ctx context.Context, db Reader, f rowFormat, st cql.Statement) (int64, error) {
+	return b.saveAt(ctx, db, f, savedRead{st, 0})
+}
+
+// savedRead is a statement whose rows are saved, and their generation.
+type savedRead struct {
+	cql.Statement
+	generation int64
+}
+
+func (b *backup) saveAt(ctx context.Context, db Reader, f rowFormat, st savedRead) (int64, error) {
 	file, err := b.file(f)
 	if err != nil {
 		return 0, err
 	}
 	var p frame
-	err = f.read(ctx, db, st, func(row backupRow) error {
+	err = f.read(ctx, db, st.Statement, func(row backupRow) error {
 		row.stampNow(b.now)
+		row.Generation = st.generation
 		if err := p.add(row); err != nil {
 			return err
 		}

@@ -118,7 +118,8 @@ func (r *run) exportObject(ctx context.Context, share cql.Range) error {
 	failures, err := r.scan.run(ctx, rangeJob{
 		share: share, splits: r.state.header.Splits, page: pageRows, done: done,
 		work: func(ctx context.Context, part cql.Range, page int) (rangeCounts, error) {
-			n, err := r.backup.save(ctx, r.db, f, cql.Statement{Text: text, Values: []any{part.Start, part.End}, Consistency: r.o.Consistency, PageSize: page})
+			st := cql.Statement{Text: text, Values: []any{part.Start, part.End}, Consistency: r.o.Consistency, PageSize: page}
+			n, err := r.backup.saveAt(ctx, r.db, f, savedRead{st, r.scan.generation.Load()})
 			return rangeCounts{Rows: n}, err
 		},
 		after: func() {

@@ -50,6 +50,7 @@ const (
 	phaseVerify  = "verify"
 	phaseShard   = "shard"
 	phaseRestore = "restore"
+	phaseOrphans = "orphans"
 )
 
 // mostSweeps is after how many sweeps that still find data a purge gives up:

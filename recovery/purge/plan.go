@@ -6,6 +6,7 @@ package purge
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,6 +126,9 @@ func (p *Plan) trace(ctx context.Context, db Database) error {
 	}
 	p.Traces = append(p.Traces, trace(tableInterfaces, kindDefinition, rowCount), trace(tableEndpoints, kindEndpoints, exactly(int64(left.count))))
 	for _, s := range t.sweeps() {
+		if err := p.readGrace(ctx, db, t.table(s.name)); err != nil {
+			return err
+		}
 		sample := sampleTable(ctx, db, t.table(s.name), s.key, true)
 		p.Partitions = max(p.Partitions, sample.Total().Count)
 		p.Traces = append(p.Traces, trace(s.name, s.kind, sample.Of(t.ID)))
@@ -146,6 +150,19 @@ func (p *Plan) trace(ctx context.Context, db Database) error {
 			entry.Group = group
 			p.Traces = append(p.Traces, entry)
 		}
+	}
+	return nil
+}
+
+// readGrace notes the shortest gc_grace_seconds of the tables that are swept.
+func (p *Plan) readGrace(ctx context.Context, db Reader, t cql.Table) error {
+	schema, found, err := cql.ReadTable(ctx, db, t)
+	if err != nil || !found {
+		return err
+	}
+	seconds, err := strconv.Atoi(schema.Options["gc_grace_seconds"])
+	if err == nil && (p.Grace == 0 || seconds < p.Grace) {
+		p.Grace = seconds
 	}
 	return nil
 }

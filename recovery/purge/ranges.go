@@ -22,6 +22,10 @@ type scanner struct {
 	backoff Backoff
 	now     func() time.Time
 
+	// generation counts the errors so far: a partition that is read again after
+	// one may be in the backup already.
+	generation atomic.Int64
+
 	mu     sync.Mutex
 	paused time.Time
 }
@@ -194,6 +198,9 @@ func (s *scanner) attempt(ctx context.Context, job rangeJob, r cql.Range) (range
 	}
 	c, err := job.work(ctx, r, job.page)
 	s.limiter.Release(outcome(err))
+	if err != nil {
+		s.generation.Add(1)
+	}
 	return c, err
 }
 

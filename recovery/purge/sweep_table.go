@@ -123,6 +123,7 @@ func (w *tableSweep) keep(ctx context.Context, keys []partition) (int64, error) 
 			defer func() { <-places }()
 			err := w.rows.read(ctx, w.db, cql.Statement{Text: text, Values: key.values(w.shared), Consistency: w.o.Consistency, PageSize: pageRows}, func(row backupRow) error {
 				row.stampNow(w.o.Now)
+				row.Generation = w.scan.generation.Load()
 				mu.Lock()
 				defer mu.Unlock()
 				if err := p.add(row); err != nil {

@@ -184,6 +184,11 @@ func (f *cqlFlags) open(ctx context.Context, warnings io.Writer) (*cql.Session, 
 	return cql.Open(ctx, c)
 }
 
+// request names the realm for commands that read all of it.
+func (f *cqlFlags) request() purge.Request {
+	return purge.Request{Realm: f.realm, Keyspace: f.keyspace, InstanceID: f.instanceID}
+}
+
 func (f *cqlFlags) level() cql.Consistency {
 	level, _ := cql.ParseConsistency(f.consistency) //nolint:errcheck // validate has looked
 	return level

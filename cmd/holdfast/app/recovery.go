@@ -19,6 +19,9 @@ func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.AddCommand(newRecoveryShowCmd(streams))
 	cmd.AddCommand(newRecoveryUndoCmd(streams))
 	cmd.AddCommand(newRecoveryRestoreCmd(streams))
+	cmd.AddCommand(newRecoveryInterfacesCmd(streams))
 	cmd.AddCommand(newRecoveryPurgeInterfaceCmd(streams))
+	cmd.AddCommand(newRecoveryRestoreInterfaceCmd(streams))
+	cmd.AddCommand(newRecoveryFindOrphansCmd(streams))
 	return cmd
 }
