@@ -122,6 +122,11 @@ func orDefault(d, otherwise time.Duration) time.Duration {
 // silent drops the driver's log lines: what matters in them comes back as errors.
 type silent struct{}
 
-func (silent) Print(...any)          {}
+// Print drops a line.
+func (silent) Print(...any) {}
+
+// Printf drops a line.
 func (silent) Printf(string, ...any) {}
-func (silent) Println(...any)        {}
+
+// Println drops a line.
+func (silent) Println(...any) {}

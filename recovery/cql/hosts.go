@@ -36,6 +36,7 @@ func newHostPolicy(datacenter string) *hostPolicy {
 	}
 }
 
+// AddHost notes a node that is new.
 func (p *hostPolicy) AddHost(h *gocql.HostInfo) {
 	p.mu.Lock()
 	p.known[h.HostID()] = h
@@ -43,6 +44,7 @@ func (p *hostPolicy) AddHost(h *gocql.HostInfo) {
 	p.HostSelectionPolicy.AddHost(h)
 }
 
+// RemoveHost forgets a node.
 func (p *hostPolicy) RemoveHost(h *gocql.HostInfo) {
 	p.mu.Lock()
 	delete(p.known, h.HostID())
@@ -50,6 +52,7 @@ func (p *hostPolicy) RemoveHost(h *gocql.HostInfo) {
 	p.HostSelectionPolicy.RemoveHost(h)
 }
 
+// HostUp notes a node that is back.
 func (p *hostPolicy) HostUp(h *gocql.HostInfo) {
 	p.mu.Lock()
 	p.known[h.HostID()] = h
@@ -57,6 +60,7 @@ func (p *hostPolicy) HostUp(h *gocql.HostInfo) {
 	p.HostSelectionPolicy.HostUp(h)
 }
 
+// Pick chooses the nodes to ask for a statement, in their order.
 func (p *hostPolicy) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 	id, ok := q.Context().Value(pinnedKey{}).(string)
 	if !ok {
@@ -77,5 +81,8 @@ func (p *hostPolicy) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 
 type pinnedHost struct{ info *gocql.HostInfo }
 
+// Info is the node.
 func (h pinnedHost) Info() *gocql.HostInfo { return h.info }
-func (h pinnedHost) Mark(error)            {}
+
+// Mark has nothing to remember: the node is the only one there is.
+func (h pinnedHost) Mark(error) {}

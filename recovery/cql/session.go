@@ -160,8 +160,10 @@ type rows struct {
 	cancel context.CancelFunc
 }
 
+// Scan reads the next row.
 func (r *rows) Scan(dest ...any) bool { return r.iter.Scan(dest...) }
 
+// Close ends the reading, and tells what went wrong.
 func (r *rows) Close() error {
 	defer r.cancel()
 	return explain(r.iter.Close())

@@ -34,8 +34,8 @@ func ringBound(i, n int) int64 {
 		return math.MaxInt64
 	}
 	// i * 2^64 / n, moved so that the first bound is the smallest token.
-	q, _ := bits.Div64(uint64(i), 0, uint64(n))
-	return int64(q ^ 1<<63) //nolint:gosec // G115: the wrap around is what moves the bound
+	q, _ := bits.Div64(uint64(i), 0, uint64(n)) //nolint:gosec // G115: counts are not negative
+	return int64(q ^ 1<<63)                     //nolint:gosec // G115: the wrap around is what moves the bound
 }
 
 // Width is the number of tokens in the range.
@@ -55,7 +55,7 @@ func (r Range) Split(n int) []Range {
 	ranges := make([]Range, n)
 	start := r.Start
 	for i := range ranges {
-		hi, lo := bits.Mul64(width, uint64(i+1))
+		hi, lo := bits.Mul64(width, uint64(i+1)) //nolint:gosec // G115: as above
 		q, _ := bits.Div64(hi, lo, uint64(n))
 		end := int64(uint64(r.Start) + q) //nolint:gosec // G115: as above
 		ranges[i] = Range{start, end}
@@ -73,7 +73,7 @@ func Order(n int) []int {
 	width := bits.Len(uint(n - 1))
 	order := make([]int, 0, n)
 	for i := range 1 << width {
-		j := int(bits.Reverse(uint(i)) >> (bits.UintSize - width)) //nolint:gosec // G115: below 1<<width
+		j := int(bits.Reverse(uint(i)) >> (bits.UintSize - width))
 		if width == 0 {
 			j = 0
 		}

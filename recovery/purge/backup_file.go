@@ -128,6 +128,7 @@ func (c *countingReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadByte lets the decompressor read no further than the member it is in.
 func (c *countingReader) ReadByte() (byte, error) {
 	b, err := c.Reader.ReadByte()
 	if err == nil {
@@ -151,7 +152,7 @@ func eachMember(path string, do func(io.Reader) error) (good int64, whole bool, 
 			return good, true, nil
 		}
 		if err := gz.Reset(in); err != nil {
-			return good, false, nil //nolint:nilerr // a torn end is told by the length
+			return good, false, nil
 		}
 		gz.Multistream(false)
 		content := &tornReader{Reader: &gz}
@@ -159,7 +160,7 @@ func eachMember(path string, do func(io.Reader) error) (good int64, whole bool, 
 			return good, false, err
 		}
 		if _, err := io.Copy(io.Discard, content); err != nil || content.torn {
-			return good, false, nil //nolint:nilerr // as above
+			return good, false, nil
 		}
 		good = in.n
 	}

@@ -6,7 +6,6 @@ package purge
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -82,26 +81,13 @@ func (p *Plan) digest() string {
 		dangers = append(dangers, "trigger "+trigger.ID)
 	}
 	slices.Sort(dangers)
-	identity := struct {
-		Cluster, Keyspace, Name string
-		Major                   int
-		ID                      string
-		Orphan                  bool
-		StorageType             int
-		Storage, Table, TableID string
-		Dangers                 []string
-	}{
-		t.Cluster, t.Keyspace, t.Name, t.Major, t.ID.String(), t.Orphan, t.StorageType, t.Storage, "", "",
-		slices.Compact(dangers),
-	}
+	table, tableID := "", ""
 	if t.Object != nil {
-		identity.Table, identity.TableID = t.Object.Name, t.Object.ID.String()
+		table, tableID = t.Object.Name, t.Object.ID.String()
 	}
-	raw, err := json.Marshal(identity)
-	if err != nil {
-		// Strings and numbers alone; this cannot be.
-		panic(err)
-	}
-	sum := sha256.Sum256(raw)
+	// Quoted, so that no two plans run together into one text.
+	identity := fmt.Sprintf("%q %q %q %d %q %t %d %q %q %q %q", t.Cluster, t.Keyspace, t.Name, t.Major, t.ID, t.Orphan,
+		t.StorageType, t.Storage, table, tableID, slices.Compact(dangers))
+	sum := sha256.Sum256([]byte(identity))
 	return hex.EncodeToString(sum[:8])
 }

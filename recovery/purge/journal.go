@@ -66,7 +66,7 @@ func OpenJournal(dir string, now func() time.Time) (*Journal, []Record, error) {
 		return nil, nil, fmt.Errorf("lock journal %s: %w", dir, err)
 	}
 	if !got {
-		holder, _ := os.ReadFile(filepath.Join(dir, lockName+".holder")) //nolint:errcheck // the name of the holder is a courtesy
+		holder, _ := os.ReadFile(filepath.Join(dir, lockName+".holder")) //nolint:gosec // G304: the path is the user's; the name of the holder is a courtesy
 		return nil, nil, fmt.Errorf("%w: %s is locked%s; wait for it or stop it", ErrLocked, dir, heldBy(holder))
 	}
 	j := &Journal{Dir: dir, lock: lock, now: now}
@@ -85,7 +85,7 @@ func heldBy(holder []byte) string {
 }
 
 func (j *Journal) open() ([]Record, error) {
-	host, _ := os.Hostname() //nolint:errcheck // a courtesy to whoever finds the lock
+	host, _ := os.Hostname()
 	if err := os.WriteFile(filepath.Join(j.Dir, lockName+".holder"), fmt.Appendf(nil, "process %d on %s\n", os.Getpid(), host), 0o600); err != nil {
 		return nil, fmt.Errorf("lock journal: %w", err)
 	}
@@ -126,12 +126,12 @@ func ReadJournal(dir string) (records []Record, good int64, err error) {
 	reader := bufio.NewReader(bytes.NewReader(data))
 	for {
 		line, err := reader.ReadBytes('\n')
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			// Without its end, a line was never finished: nothing was done for it.
 			return records, good, nil
 		}
 		var r Record
-		if err := json.Unmarshal(line, &r); err != nil || r.CRC != r.sum() || r.Seq != len(records) {
+		if json.Unmarshal(line, &r) != nil || r.CRC != r.sum() || r.Seq != len(records) {
 			if good+int64(len(line)) == int64(len(data)) {
 				return records, good, nil
 			}

@@ -42,7 +42,7 @@ func (r *run) report() *Report {
 	rep := &Report{
 		ID: h.ID, Title: r.target.Title(), Digest: h.Digest, Keyspace: r.target.Keyspace, Interface: r.target.Name, Major: r.target.Major,
 		ID128: r.target.ID.String(), Complete: r.state.closed, Journal: r.journal.Dir, Backup: h.Backup,
-		Seconds: r.o.Now().Sub(r.started).Seconds(), Sweeps: len(r.state.sweeps), Deleted: r.state.deleted(), Devices: r.plan.Devices,
+		Seconds: r.o.Now().Sub(r.started).Seconds(), Sweeps: r.state.lastSweep(), Deleted: r.state.deleted(), Devices: r.plan.Devices,
 	}
 	if r.backup != nil {
 		rep.Unknown = r.backup.meta.Unknown
@@ -62,8 +62,11 @@ func (r *run) report() *Report {
 
 // next is what the user has to do after the purge.
 func (r *run) next(rep *Report) []string {
-	if r.state.detach == 0 {
+	switch {
+	case r.state.detach == 0:
 		return nil
+	case r.o.Shard.Role == RolePrepare && r.state.prepared, r.o.Shard.Role == RoleSweep && r.state.shardDone != nil:
+		return []string{fmt.Sprintf("when all %d shards are done, --shard finish/%d ends the purge", r.o.Shard.Count, r.o.Shard.Count)}
 	}
 	var next []string
 	if !rep.Complete {

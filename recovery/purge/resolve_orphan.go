@@ -86,20 +86,20 @@ func resolveObject(ctx context.Context, db Reader, t *Target, realm Realm, all [
 		return checkShared(t)
 	case storageObject, 0:
 	default:
-		t.block("storage", "its storage type %d is not one that Astarte writes, so where its data is cannot be known", t.StorageType)
+		t.block("its storage type %d is not one that Astarte writes, so where its data is cannot be known", t.StorageType)
 		return nil
 	}
 	name := TableName(t.Name, t.Major)
 	if t.StorageType == storageObject {
 		if t.Type != typeDatastream || t.Aggregation != aggregationObject {
-			t.block("storage", "its row says own table, but it is not an object datastream (type %d, aggregation %d)", t.Type, t.Aggregation)
+			t.block("its row says own table, but it is not an object datastream (type %d, aggregation %d)", t.Type, t.Aggregation)
 		}
 		if strings.ToLower(t.Storage) != name {
-			t.block("storage", "its row names the table %q, but the table of this name and major version would be %q", t.Storage, name)
+			t.block("its row names the table %q, but the table of this name and major version would be %q", t.Storage, name)
 		}
 	}
 	if t.isFixed(strings.ToLower(t.Storage)) || t.isFixed(name) {
-		t.block("storage", "its row names the table %q, which belongs to Astarte itself", t.Storage)
+		t.block("its row names the table %q, which belongs to Astarte itself", t.Storage)
 	}
 	for _, row := range all {
 		if (row.Name != t.Name || row.Major != t.Major) && row.StorageType == storageObject && strings.ToLower(row.Storage) == name {
@@ -107,7 +107,7 @@ func resolveObject(ctx context.Context, db Reader, t *Target, realm Realm, all [
 				// The table of an orphan that another interface uses is the other's.
 				return nil
 			}
-			t.block("storage", "interface %s stores its data in the same table %q", Title(row.Name, row.Major), name)
+			t.block("interface %s stores its data in the same table %q", Title(row.Name, row.Major), name)
 		}
 	}
 	if _, ok := realm.Tables[name]; !ok {
@@ -130,7 +130,7 @@ func describeObject(ctx context.Context, db Reader, t *Target, name string) erro
 	}
 	clustering := schema.Names(cql.Clustering)
 	if !slices.Equal(schema.Names(cql.PartitionKey), objectKey()) || !slices.Contains(clustering, "reception_timestamp") {
-		t.block("storage", "its table %q does not have the primary key of an object table, (device_id, path) and a reception timestamp", name)
+		t.block("its table %q does not have the primary key of an object table, (device_id, path) and a reception timestamp", name)
 	}
 	t.Object = &ObjectTable{Name: name, ID: schema.ID, Schema: schema}
 	return nil
@@ -140,15 +140,15 @@ func describeObject(ctx context.Context, db Reader, t *Target, name string) erro
 func checkShared(t *Target) error {
 	want := map[int]string{storageProperties: tableProperties, storageDatastreams: tableDatastreams}[t.StorageType]
 	if t.Storage != "" && t.Storage != want {
-		t.block("storage", "its row names the table %q for storage type %d, which Astarte keeps in %s", t.Storage, t.StorageType, want)
+		t.block("its row names the table %q for storage type %d, which Astarte keeps in %s", t.Storage, t.StorageType, want)
 	}
 	if (t.StorageType == storageProperties) != (t.Type == typeProperties) {
-		t.block("storage", "its storage type %d does not go with its type %d", t.StorageType, t.Type)
+		t.block("its storage type %d does not go with its type %d", t.StorageType, t.Type)
 	}
 	return nil
 }
 
-// block notes a danger that no flag allows.
-func (t *Target) block(kind, format string, args ...any) {
-	t.Blockers = append(t.Blockers, Danger{Kind: kind, Detail: fmt.Sprintf(format, args...)})
+// block notes a danger of the storage, which no flag allows.
+func (t *Target) block(format string, args ...any) {
+	t.Blockers = append(t.Blockers, Danger{Kind: "storage", Detail: fmt.Sprintf(format, args...)})
 }

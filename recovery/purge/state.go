@@ -121,6 +121,15 @@ func (s *state) lastCut() int64 {
 	return last
 }
 
+// lastSweep is the number of the latest sweep that ended.
+func (s *state) lastSweep() int {
+	last := 0
+	for i := range s.sweeps {
+		last = max(last, i)
+	}
+	return last
+}
+
 func (s *state) deleted() Counts {
 	var all Counts
 	for _, w := range s.sweeps {

@@ -38,23 +38,20 @@ const (
 func decodeTrigger(data []byte) (triggerScope, error) {
 	var scope triggerScope
 	err := eachField(data, func(number protowire.Number, value field) error {
-		var names, majors protowire.Number
-		switch number {
-		case containerDevice:
-			names, majors = deviceName, deviceMajor
-		case containerData:
+		names, majors := protowire.Number(deviceName), protowire.Number(deviceMajor)
+		if number == containerData {
 			names, majors = dataName, dataMajor
-		default:
+		} else if number != containerDevice {
 			return nil
 		}
 		if value.bytes == nil {
 			return fmt.Errorf("field %d is not a message", number)
 		}
 		return eachField(value.bytes, func(number protowire.Number, value field) error {
-			switch number {
-			case names:
+			if number == names {
 				scope.Name = string(value.bytes)
-			case majors:
+			}
+			if number == majors {
 				// int32 on the wire is a varint of 64 bits.
 				scope.Major, scope.hasMajor = int(int32(value.varint)), true //nolint:gosec // G115: int32 is what the field is
 			}

@@ -20,7 +20,7 @@ func container(field, nameField protowire.Number, name string, majorField protow
 	inner = protowire.AppendTag(inner, nameField, protowire.BytesType)
 	inner = protowire.AppendString(inner, name)
 	inner = protowire.AppendTag(inner, majorField, protowire.VarintType)
-	inner = protowire.AppendVarint(inner, uint64(major))
+	inner = protowire.AppendVarint(inner, uint64(major)) //nolint:gosec // G115: never negative
 	var outer []byte
 	outer = protowire.AppendTag(outer, 1, protowire.VarintType)
 	outer = protowire.AppendVarint(outer, 1)
@@ -43,7 +43,7 @@ func TestDecodeTrigger(t *testing.T) {
 		"empty":                    {data: nil, want: triggerScope{}},
 		"cut off":                  {data: dataTrigger[:len(dataTrigger)-3], wantErr: true},
 		"not a message":            {data: []byte("no protobuf at all"), wantErr: true},
-		"a number for the message": {data: []byte{3<<3 | 0, 7}, wantErr: true},
+		"a number for the message": {data: []byte{3 << 3, 7}, wantErr: true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
