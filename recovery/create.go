@@ -25,7 +25,7 @@ var errTaken = errors.New("somebody else has created an object of its name meanw
 // what is in the way may pass. One that another run of the same recovery has
 // created is as good.
 func (r *Recovery) createAgain(ctx context.Context, item *Item, object *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	pause := wait.Backoff{Duration: 5 * time.Millisecond, Factor: 2, Steps: 1 << 10, Cap: time.Second}
+	pause := newPause()
 	for {
 		created, err := r.client(item.target).Create(ctx, object, metav1.CreateOptions{FieldManager: fieldManager})
 		if apierrors.IsAlreadyExists(err) {
@@ -34,13 +34,27 @@ func (r *Recovery) createAgain(ctx context.Context, item *Item, object *unstruct
 		if err == nil || !worthRetrying(err) {
 			return created, err
 		}
-		timer := time.NewTimer(pause.Step())
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !rest(ctx, pause) {
 			return nil, err
-		case <-timer.C:
 		}
+	}
+}
+
+// newPause is how long to wait between two tries: little at first, for an
+// object may be away meanwhile.
+func newPause() *wait.Backoff {
+	return &wait.Backoff{Duration: 5 * time.Millisecond, Factor: 2, Steps: 1 << 10, Cap: time.Second}
+}
+
+// rest waits for the next try, and says whether there may be one.
+func rest(ctx context.Context, pause *wait.Backoff) bool {
+	timer := time.NewTimer(pause.Step())
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -84,28 +98,32 @@ func worthRetrying(err error) bool {
 // object as it is then. Whoever else wrote to it meanwhile worked without the
 // saved status, so that goes first.
 func (r *Recovery) replayStatus(ctx context.Context, item *Item, made *remade) (*unstructured.Unstructured, error) {
-	base := made.created
-	for range undoTries {
+	ctx, cancel := context.WithTimeout(ctx, gapLimit)
+	defer cancel()
+	base, pause := made.created, newPause()
+	for {
 		obj := base.DeepCopy()
 		obj.Object["status"] = made.status
 		replayed, err := r.client(item.target).UpdateStatus(ctx, obj, metav1.UpdateOptions{FieldManager: fieldManager})
+		if apierrors.IsConflict(err) {
+			if base, err = r.client(item.target).Get(ctx, item.Name, metav1.GetOptions{}); err == nil {
+				switch {
+				case base.GetUID() != made.created.GetUID():
+					return nil, fmt.Errorf("replay status: %w", errTaken)
+				case wrote(base, "status"):
+					return base, nil // this run or another one has done it
+				}
+				continue
+			}
+			base = made.created
+		}
 		if err == nil {
 			return replayed, nil
 		}
-		if !apierrors.IsConflict(err) {
+		if !worthRetrying(err) || !rest(ctx, pause) {
 			return nil, fmt.Errorf("replay status: %w", err)
-		}
-		if base, err = r.client(item.target).Get(ctx, item.Name, metav1.GetOptions{}); err != nil {
-			return nil, fmt.Errorf("replay status: %w", err)
-		}
-		if base.GetUID() != made.created.GetUID() {
-			return nil, fmt.Errorf("replay status: %w", errTaken)
-		}
-		if wrote(base, "status") {
-			return base, nil // another run has done it
 		}
 	}
-	return nil, fmt.Errorf("replay status: %w", errAgain)
 }
 
 // madeFrom says that live is what a recovery from the snapshot of record has

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
@@ -75,6 +76,7 @@ func (r *Recovery) undoItem(ctx context.Context, t Target) (*Item, *unstructured
 	}
 	for _, record := range records {
 		if madeFrom(live, &record) && record.Journal.Open() {
+			item.stale = openJournals(records, record.UID)
 			return r.finishItem(ctx, item, record.ID)
 		}
 	}
@@ -94,6 +96,7 @@ func (r *Recovery) interruptedItem(ctx context.Context, item *Item, records []sn
 		}
 		item.knows(snap.Object)
 		item.Action, item.snap, item.Snapshot = ActionCreate, snap, record.ID
+		item.stale = openJournals(records, snap.UID)
 		item.options = r.restoreOptions(item.target, &snap.Record)
 		return item, snap.Object, nil
 	}
@@ -103,6 +106,17 @@ func (r *Recovery) interruptedItem(ctx context.Context, item *Item, records []sn
 		}
 	}
 	return nil, nil, fmt.Errorf("%w: %s, nor a snapshot of it; check the name and the namespace (-n)", ErrNoObject, item.target)
+}
+
+// openJournals are the snapshots of object uid whose recovery is not finished.
+func openJournals(records []snapshot.Record, uid types.UID) []string {
+	var ids []string
+	for _, record := range records {
+		if record.UID == uid && record.Journal.Open() {
+			ids = append(ids, record.ID)
+		}
+	}
+	return ids
 }
 
 // finishItem is for an object that an interrupted run has created.

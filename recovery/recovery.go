@@ -180,6 +180,8 @@ type Item struct {
 	owners  []types.UID
 	// snap is what it comes back from; an undo has it once it has saved the object.
 	snap *snapshot.Snapshot
+	// stale are snapshots of earlier versions whose journals are still open.
+	stale []string
 }
 
 // works says that there is something to do for the item.

@@ -86,7 +86,7 @@ func (r *Recovery) createGone(ctx context.Context, operation string, item *Item,
 func (r *Recovery) notCreated(ctx context.Context, item *Item, err error) error {
 	if errors.Is(err, errTaken) {
 		// Nothing is left to be finished: the name is somebody else's now.
-		return errors.Join(err, r.Snapshots.ClearJournal(ctx, item.snap.ID))
+		return errors.Join(err, r.abandon(ctx, item))
 	}
 	return fmt.Errorf("create it again: %w; it is saved as %s: mend that and run the command again, or 'holdfast recovery restore %s'", err, item.snap.ID, item.snap.ID)
 }
@@ -133,7 +133,8 @@ func (r *Recovery) finish(ctx context.Context, item *Item, made *remade, o *Outc
 	if err := r.stillThere(ctx, item, o.NewUID); err != nil {
 		return err
 	}
-	if err := r.journal(ctx, item, "", snapshot.PhaseDone, o.NewUID); err != nil {
+	err := r.journal(ctx, item, "", snapshot.PhaseDone, o.NewUID)
+	if err = errors.Join(err, r.clearStale(ctx, item)); err != nil {
 		return fmt.Errorf("it is there again, but not marked as brought back: %w; run the command again", err)
 	}
 	o.Warnings = append(o.Warnings, verdict.notes...)

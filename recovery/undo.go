@@ -49,11 +49,10 @@ func (r *Recovery) undo(ctx context.Context, item *Item, o *Outcome) error {
 
 // undoOnce saves live, removes its finalizers and creates it again. Everything
 // that can be done beforehand is done beforehand: nobody finds the object from
-// the removal on until it is created.
+// the removal on until it is created. And as little as possible is done
+// between reading the object and the removal, which fails if somebody writes
+// to it meanwhile; so the journal goes into the snapshot's own write.
 func (r *Recovery) undoOnce(ctx context.Context, item *Item, live *unstructured.Unstructured, o *Outcome) error {
-	if err := r.saveForUndo(ctx, item, live); err != nil {
-		return err
-	}
 	ready, err := r.prepare(ctx, item, live, noOwner)
 	if err != nil {
 		return err
@@ -62,7 +61,7 @@ func (r *Recovery) undoOnce(ctx context.Context, item *Item, live *unstructured.
 	if err != nil {
 		return err
 	}
-	if err := r.journal(ctx, item, OperationUndo, snapshot.PhaseStarted, ""); err != nil {
+	if err := r.saveForUndo(ctx, item, live); err != nil {
 		return err
 	}
 	gap, cancel := context.WithTimeout(context.WithoutCancel(ctx), gapLimit)
@@ -80,10 +79,14 @@ func (r *Recovery) undoOnce(ctx context.Context, item *Item, live *unstructured.
 	return r.finish(gap, item, &remade{created: created, prepared: ready, fresh: true}, o)
 }
 
-// saveForUndo makes sure of a readable snapshot of live as it is.
+// saveForUndo makes sure of a readable snapshot of live as it is, and that
+// whoever finds it knows of the undo.
 func (r *Recovery) saveForUndo(ctx context.Context, item *Item, live *unstructured.Unstructured) error {
 	gr := item.target.Mapping.Resource.GroupResource()
-	p := snapshot.Provenance{Operation: OperationUndo, User: r.User, RestoreStatus: item.options.Status, RestoreOrder: item.options.Order}
+	p := snapshot.Provenance{
+		Operation: OperationUndo, User: r.User, RestoreStatus: item.options.Status, RestoreOrder: item.options.Order,
+		Journal: &snapshot.Journal{Operation: OperationUndo, Phase: snapshot.PhaseStarted, User: r.User},
+	}
 	if g, ok := r.Profiles.Guarded(gr); ok {
 		p.Profile = g.Profile
 	}
@@ -92,12 +95,32 @@ func (r *Recovery) saveForUndo(ctx context.Context, item *Item, live *unstructur
 		return err
 	}
 	if old := item.snap; old != nil && old.ID != record.ID {
-		// An earlier try did not get further than its journal.
-		if err := r.Snapshots.ClearJournal(ctx, old.ID); err != nil {
+		item.stale = append(item.stale, old.ID) // an earlier try got no further than this
+	}
+	item.snap, item.Snapshot = &snapshot.Snapshot{Record: record, Object: live}, record.ID
+	return nil
+}
+
+// abandon closes the journals of an item for which nothing is left to be finished.
+func (r *Recovery) abandon(ctx context.Context, item *Item) error {
+	if item.snap == nil {
+		return nil
+	}
+	return errors.Join(r.Snapshots.ClearJournal(ctx, item.snap.ID), r.clearStale(ctx, item))
+}
+
+// clearStale closes the journals of versions that did not come back: a later
+// one did.
+func (r *Recovery) clearStale(ctx context.Context, item *Item) error {
+	for _, id := range item.stale {
+		if id == item.snap.ID {
+			continue // the content went back to what it had been before
+		}
+		if err := r.Snapshots.ClearJournal(ctx, id); err != nil {
 			return err
 		}
 	}
-	item.snap, item.Snapshot = &snapshot.Snapshot{Record: record, Object: live}, record.ID
+	item.stale = nil
 	return nil
 }
 
@@ -120,7 +143,7 @@ func (r *Recovery) notStripped(ctx context.Context, item *Item, err error) error
 		return fmt.Errorf("remove its finalizers: %w (%w)", errAgain, err)
 	}
 	err = fmt.Errorf("remove its finalizers: %w", err)
-	return errors.Join(err, r.Snapshots.ClearJournal(ctx, item.snap.ID))
+	return errors.Join(err, r.abandon(ctx, item))
 }
 
 // undoGone is for an object that went between its reading and now: this undo
@@ -136,7 +159,7 @@ func (r *Recovery) undoGone(ctx context.Context, item *Item, o *Outcome) error {
 		if err != nil {
 			return err
 		}
-		item.snap, item.Snapshot = found.snap, found.Snapshot
+		item.snap, item.Snapshot, item.stale = found.snap, found.Snapshot, found.stale
 	}
 	return r.createGone(ctx, OperationUndo, item, o)
 }
@@ -145,11 +168,7 @@ func (r *Recovery) undoGone(ctx context.Context, item *Item, o *Outcome) error {
 func (r *Recovery) undoReplaced(ctx context.Context, item *Item, live *unstructured.Unstructured, o *Outcome) error {
 	switch {
 	case !wrote(live, ""):
-		var cleared error
-		if item.snap != nil {
-			cleared = r.Snapshots.ClearJournal(ctx, item.snap.ID)
-		}
-		return errors.Join(fmt.Errorf("%w; it is not touched", errTaken), cleared)
+		return errors.Join(fmt.Errorf("%w; it is not touched", errTaken), r.abandon(ctx, item))
 	case item.snap == nil || terminating(live):
 		o.Result, o.Reason, o.NewUID = ResultSkipped, "another run brought it back meanwhile", live.GetUID()
 		return nil

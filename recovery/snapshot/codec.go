@@ -74,9 +74,19 @@ func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
 	if len(payload) > maxPayload {
 		return nil, fmt.Errorf("%w: %d bytes after compression, at most %d fit", ErrTooLarge, len(payload), maxPayload)
 	}
+	journal := record.Journal
+	record.Journal, record.LastAttempt = nil, nil // they change; the rest does not
 	meta, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	annotations := map[string]string{annotationFormat: format, annotationRecord: string(meta)}
+	if journal != nil {
+		text, err := json.Marshal(journal)
+		if err != nil {
+			return nil, fmt.Errorf("encode journal: %w", err)
+		}
+		annotations[annotationJournal] = string(text)
 	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -87,7 +97,7 @@ func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
 				labelUID:       labelValue(string(record.UID)),
 				labelObject:    objectLabel(record.Resource, record.Namespace, record.Name),
 			},
-			Annotations: map[string]string{annotationFormat: format, annotationRecord: string(meta)},
+			Annotations: annotations,
 		},
 		Type: SecretType,
 		// A snapshot never changes; what changes about it is in annotations.

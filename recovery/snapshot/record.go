@@ -38,6 +38,9 @@ type Provenance struct {
 	RestoreStatus bool
 	// RestoreOrder is the place among several that are restored: lower comes first.
 	RestoreOrder int32
+	// Journal, if set, becomes the journal of the snapshot in the same write,
+	// whether the version is new or not.
+	Journal *Journal
 }
 
 // Record is what is known of a snapshot without reading its payload.

@@ -86,6 +86,11 @@ func (s *Store) Save(ctx context.Context, gr schema.GroupResource, obj *unstruct
 	record.ID = identity(key, string(obj.GetUID()), content)
 	record.SavedAt = s.now().UTC().Truncate(time.Millisecond)
 	record.Size = len(raw)
+	if p.Journal != nil {
+		journal := *p.Journal
+		journal.At = record.SavedAt
+		record.Journal = &journal
+	}
 	record, err = s.write(ctx, record, raw, content)
 	if err != nil {
 		return Record{}, fmt.Errorf("save snapshot: %w", err)
@@ -110,7 +115,7 @@ func (s *Store) write(ctx context.Context, record Record, raw, content []byte) (
 		}
 		existing, err := s.existing(ctx, record.ID, content)
 		if err == nil {
-			return s.noteAttempt(ctx, *existing, record), nil
+			return s.noteAttempt(ctx, *existing, record)
 		}
 		// Gone or removed as damaged: the next round writes it anew.
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) {
@@ -149,25 +154,37 @@ func (s *Store) existing(ctx context.Context, id string, content []byte) (*Recor
 	return nil, err
 }
 
-// noteAttempt notes on an existing snapshot who tried last. The version is
-// safe whether the note can be written or not, so trouble with it is only logged.
-func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) Record {
+// noteAttempt notes on an existing snapshot who tried last, and the journal if
+// there is one. The version is safe whether the attempt can be noted or not, so
+// trouble with that is only logged; a journal must be there.
+func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) (Record, error) {
 	attempt := &Attempt{
 		Operation: latest.Operation, User: latest.User, RequestUID: latest.RequestUID,
 		Reason: latest.Reason, At: latest.SavedAt,
 	}
-	if err := s.annotate(ctx, existing.ID, annotationAttempt, attempt); err != nil {
+	notes := map[string]any{annotationAttempt: attempt}
+	if latest.Journal != nil {
+		notes[annotationJournal] = latest.Journal
+	}
+	err := s.annotate(ctx, existing.ID, notes)
+	if err != nil && latest.Journal != nil {
+		return Record{}, fmt.Errorf("write journal of snapshot %s: %w", existing.ID, err)
+	}
+	if err != nil {
 		logr.FromContextOrDiscard(ctx).Error(err, "Latest attempt not noted", "snapshot", existing.ID)
-		return existing
+		return existing, nil
 	}
 	existing.LastAttempt = attempt
-	return existing
+	if latest.Journal != nil {
+		existing.Journal = latest.Journal
+	}
+	return existing, nil
 }
 
 // SetJournal records how far a recovery from snapshot id has come.
 func (s *Store) SetJournal(ctx context.Context, id string, j Journal) error {
 	j.At = s.now().UTC().Truncate(time.Millisecond)
-	if err := s.annotate(ctx, id, annotationJournal, j); err != nil {
+	if err := s.annotate(ctx, id, map[string]any{annotationJournal: j}); err != nil {
 		return fmt.Errorf("write journal of snapshot %s: %w", id, err)
 	}
 	return nil
@@ -175,23 +192,27 @@ func (s *Store) SetJournal(ctx context.Context, id string, j Journal) error {
 
 // ClearJournal removes the journal of a recovery that never began.
 func (s *Store) ClearJournal(ctx context.Context, id string) error {
-	if err := s.annotate(ctx, id, annotationJournal, nil); err != nil {
+	if err := s.annotate(ctx, id, map[string]any{annotationJournal: nil}); err != nil {
 		return fmt.Errorf("clear journal of snapshot %s: %w", id, err)
 	}
 	return nil
 }
 
-// annotate sets annotation name of snapshot id to the JSON of value; nil removes it.
-func (s *Store) annotate(ctx context.Context, id, name string, value any) error {
-	var text any
-	if value != nil {
-		data, err := json.Marshal(value)
+// annotate sets annotations of snapshot id to the JSON of notes; nil removes one.
+func (s *Store) annotate(ctx context.Context, id string, notes map[string]any) error {
+	annotations := map[string]any{}
+	for name, value := range notes {
+		if value == nil {
+			annotations[name] = nil
+			continue
+		}
+		text, err := json.Marshal(value)
 		if err != nil {
 			return err
 		}
-		text = string(data)
+		annotations[name] = string(text)
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": map[string]any{name: text}}})
+	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ var _ = Describe("recovery restore", func() {
 		space := newNamespace(ctx)
 		before := newTier(ctx, space, "n0.small")
 		id := save(ctx, before)
-		destroy(ctx, "servicetier", space, "n0.small")
+		destroy(ctx, space, "n0.small")
 
 		r := admin.Holdfast(ctx, "recovery", "list", "-n", space, "-o", "name")
 		expectDone(r)
@@ -110,7 +110,7 @@ var _ = Describe("recovery restore", func() {
 		annotations[corev1.LastAppliedConfigAnnotation] = string(text)
 		tier.SetAnnotations(annotations)
 		id := save(ctx, tier)
-		destroy(ctx, "servicetier", space, "t")
+		destroy(ctx, space, "t")
 		expectDone(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
 		Expect(get(ctx, harness.Tiers(), space, "t").GetAnnotations()).To(Equal(map[string]string{"note": "kept"}))
 		apply(ctx, polluted)
@@ -119,16 +119,13 @@ var _ = Describe("recovery restore", func() {
 	DescribeTable("says what is in the way, and changes nothing", func(ctx SpecContext, prepare func(ctx context.Context, space string) string, code int, want string) {
 		space := newNamespace(ctx)
 		id := prepare(ctx, space)
-		before, err := harness.Dump(ctx, cluster.Config)
-		Expect(err).NotTo(HaveOccurred())
+		before := dump(ctx, space)
 		for _, args := range [][]string{{"--yes"}, {"--dry-run"}} {
 			r := admin.Holdfast(ctx, append([]string{"recovery", "restore", id}, args...)...)
 			Expect(r.Code).To(Equal(code), "%s%s", r.Stdout, r.Stderr)
 			Expect(r.Stdout + r.Stderr).To(ContainSubstring(strings.ReplaceAll(want, "SPACE", space)))
 		}
-		after, err := harness.Dump(ctx, cluster.Config)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(after).To(Equal(before))
+		Expect(dump(ctx, space)).To(Equal(before))
 	},
 		Entry("the object was never gone", func(ctx context.Context, space string) string {
 			return save(ctx, newTier(ctx, space, "t"))
@@ -140,32 +137,32 @@ var _ = Describe("recovery restore", func() {
 		}, 1, "it still exists and is Terminating; 'holdfast recovery undo servicetiers.cp.nuodb.com t -n SPACE' brings it back"),
 		Entry("another object bears its name", func(ctx context.Context, space string) string {
 			id := save(ctx, newTier(ctx, space, "t"))
-			destroy(ctx, "servicetier", space, "t")
+			destroy(ctx, space, "t")
 			newTier(ctx, space, "t")
 			return id
 		}, 1, "an object of its name exists already, created at"),
 		Entry("another object of its name is Terminating", func(ctx context.Context, space string) string {
 			id := save(ctx, newTier(ctx, space, "t"))
-			destroy(ctx, "servicetier", space, "t")
+			destroy(ctx, space, "t")
 			newTier(ctx, space, "t")
 			deleteByMistake(ctx, "servicetier", space, "t")
 			return id
 		}, 1, "another object of its name is Terminating; wait until that is gone"),
 		Entry("its version is not served", func(ctx context.Context, space string) string {
 			tier := newTier(ctx, space, "t")
-			destroy(ctx, "servicetier", space, "t")
+			destroy(ctx, space, "t")
 			tier.SetAPIVersion("cp.nuodb.com/v1alpha1")
 			return save(ctx, tier)
 		}, 1, "the cluster serves servicetiers.cp.nuodb.com no longer in version v1alpha1, only in v1beta1"),
 		Entry("its resource is not there at all", func(ctx context.Context, space string) string {
 			tier := newTier(ctx, space, "t")
-			destroy(ctx, "servicetier", space, "t")
+			destroy(ctx, space, "t")
 			tier.SetAPIVersion("gone.example/v1")
 			return saveAs(ctx, schema.GroupResource{Group: "gone.example", Resource: "servicetiers"}, tier)
 		}, 1, "the cluster has no resource servicetiers.gone.example (its CustomResourceDefinition is missing); install that first"),
 		Entry("its namespace is not there", func(ctx context.Context, space string) string {
 			tier := newTier(ctx, space, "t")
-			destroy(ctx, "servicetier", space, "t")
+			destroy(ctx, space, "t")
 			tier.SetNamespace("nosuch")
 			return save(ctx, tier)
 		}, 1, "its namespace does not exist; create that first: kubectl create namespace nosuch"),

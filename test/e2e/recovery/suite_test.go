@@ -10,6 +10,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -17,9 +18,12 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
@@ -81,7 +85,8 @@ func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
 	spaces++
 	name := fmt.Sprintf("recovery-%d", spaces)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
+	_, err := kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	Expect(err).NotTo(HaveOccurred())
 	return name
 }
 
@@ -126,10 +131,27 @@ func featureObject(namespace, name string) map[string]any {
 // two revisions in the history of its status.
 func newTier(ctx context.Context, namespace, name string, features ...any) *unstructured.Unstructured {
 	GinkgoHelper()
-	apply(ctx, tierObject(namespace, name, features...))
-	expectDone(admin.Kubectl(ctx, "-n", namespace, "patch", "servicetier", name, "--type=merge", "-p", `{"spec":{"updateStrategy":{"type":"CanaryRollout"}}}`))
-	expectDone(admin.Kubectl(ctx, "-n", namespace, "patch", "servicetier", name, "--type=merge", "--subresource=status", "-p", history))
-	return get(ctx, harness.Tiers(), namespace, name)
+	create(ctx, harness.Tiers(), tierObject(namespace, name, features...))
+	return age(ctx, namespace, name)
+}
+
+// age gives a tier a past.
+func age(ctx context.Context, namespace, name string) *unstructured.Unstructured {
+	GinkgoHelper()
+	tiers := client.Resource(harness.Tiers()).Namespace(namespace)
+	_, err := tiers.Patch(ctx, name, types.MergePatchType, []byte(`{"spec":{"updateStrategy":{"type":"CanaryRollout"}}}`), metav1.PatchOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	tier, err := tiers.Patch(ctx, name, types.MergePatchType, []byte(history), metav1.PatchOptions{}, "status")
+	Expect(err).NotTo(HaveOccurred())
+	return tier
+}
+
+func create(ctx context.Context, gvr schema.GroupVersionResource, object map[string]any) *unstructured.Unstructured {
+	GinkgoHelper()
+	obj := &unstructured.Unstructured{Object: object}
+	made, err := client.Resource(gvr).Namespace(obj.GetNamespace()).Create(ctx, obj, metav1.CreateOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	return made
 }
 
 const history = `{"status":{"history":{"revisions":[
@@ -138,8 +160,7 @@ const history = `{"status":{"history":{"revisions":[
 
 func newFeature(ctx context.Context, namespace, name string) *unstructured.Unstructured {
 	GinkgoHelper()
-	apply(ctx, featureObject(namespace, name))
-	return get(ctx, harness.Features(), namespace, name)
+	return create(ctx, harness.Features(), featureObject(namespace, name))
 }
 
 func get(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
@@ -149,17 +170,32 @@ func get(ctx context.Context, gvr schema.GroupVersionResource, namespace, name s
 	return obj
 }
 
-// deleteByMistake leaves an object Terminating, held by its finalizers.
-func deleteByMistake(ctx context.Context, resource, namespace, name string) {
-	GinkgoHelper()
-	expectDone(admin.Kubectl(ctx, "-n", namespace, "delete", resource, name, "--wait=false"))
+// resourceOf is the resource that the specs call by its kind.
+func resourceOf(kind string) schema.GroupVersionResource {
+	switch kind {
+	case "servicetier":
+		return harness.Tiers()
+	case "helmfeature":
+		return harness.Features()
+	}
+	panic(kind)
 }
 
-// destroy takes an object away altogether.
-func destroy(ctx context.Context, resource, namespace, name string) {
+// deleteByMistake leaves an object Terminating, held by its finalizers.
+func deleteByMistake(ctx context.Context, kind, namespace, name string) {
 	GinkgoHelper()
-	expectDone(admin.Kubectl(ctx, "-n", namespace, "patch", resource, name, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
-	expectDone(admin.Kubectl(ctx, "-n", namespace, "delete", resource, name, "--ignore-not-found"))
+	Expect(client.Resource(resourceOf(kind)).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{})).To(Succeed())
+}
+
+// destroy takes a tier away altogether.
+func destroy(ctx context.Context, namespace, name string) {
+	GinkgoHelper()
+	objects := client.Resource(harness.Tiers()).Namespace(namespace)
+	_, err := objects.Patch(ctx, name, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	if err := objects.Delete(ctx, name, metav1.DeleteOptions{}); !apierrors.IsNotFound(err) {
+		Expect(err).NotTo(HaveOccurred())
+	}
 }
 
 // essence is all of an object that a recovery has to keep.
@@ -178,6 +214,19 @@ func expectBack(ctx context.Context, gvr schema.GroupVersionResource, before *un
 	Expect(after.GetDeletionTimestamp()).To(BeNil(), "it is Terminating")
 	Expect(essence(after)).To(Equal(essence(before)))
 	return after
+}
+
+// dump is every object of a spec's namespace and of Holdfast's, but for what
+// the namespace controllers put into a new one when they get to it.
+func dump(ctx context.Context, space string) map[string]string {
+	GinkgoHelper()
+	all, err := harness.Dump(ctx, cluster.Config)
+	Expect(err).NotTo(HaveOccurred())
+	maps.DeleteFunc(all, func(key, _ string) bool {
+		ours := strings.Contains(key, "/"+space+"/") || strings.Contains(key, "/"+holdfastNamespace+"/")
+		return !ours || strings.HasPrefix(key, "serviceaccounts/") || strings.HasSuffix(key, "/kube-root-ca.crt")
+	})
+	return all
 }
 
 // snapshotsOf lists the snapshots of one object, newest first.

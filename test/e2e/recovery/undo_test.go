@@ -32,7 +32,8 @@ func saveAs(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unst
 var _ = Describe("recovery undo", func() {
 	It("brings back a tier that was deleted while Holdfast was down", func(ctx SpecContext) {
 		space := newNamespace(ctx)
-		before := newTier(ctx, space, "n0.small")
+		apply(ctx, tierObject(space, "n0.small"))
+		before := age(ctx, space, "n0.small")
 		deleteByMistake(ctx, "servicetier", space, "n0.small")
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "n0.small", "-n", space, "--yes")
 		expectDone(r)
@@ -108,8 +109,7 @@ var _ = Describe("recovery undo", func() {
 		space := newNamespace(ctx)
 		newTier(ctx, space, "t", map[string]any{"name": "nosuch"})
 		deleteByMistake(ctx, "servicetier", space, "t")
-		before, err := harness.Dump(ctx, cluster.Config)
-		Expect(err).NotTo(HaveOccurred())
+		before := dump(ctx, space)
 		for _, args := range [][]string{{}, {"--dry-run"}, {"--dry-run", "--yes"}} {
 			r := admin.Holdfast(ctx, append([]string{"recovery", "undo", "tier", "t", "-n", space}, args...)...)
 			Expect(r.Code).To(Equal(map[bool]int{true: 4, false: 0}[len(args) == 0]), r.Stderr)
@@ -118,9 +118,7 @@ var _ = Describe("recovery undo", func() {
 			Expect(r.Stdout).To(ContainSubstring("helmfeatures.cp.nuodb.com " + space + "/nosuch, which does not exist"))
 			Expect(r.Stdout).To(ContainSubstring("its generation starts at 1 again (it was 3)"))
 		}
-		after, err := harness.Dump(ctx, cluster.Config)
-		Expect(err).NotTo(HaveOccurred())
-		Expect(after).To(Equal(before))
+		Expect(dump(ctx, space)).To(Equal(before))
 	})
 
 	It("names the databases that pin a revision", func(ctx SpecContext) {
@@ -158,7 +156,7 @@ var _ = Describe("recovery undo", func() {
 		Expect(r.Stderr).To(Equal("holdfast: servicetiers.cp.nuodb.com " + space + "/t: its namespace is Terminating and takes no objects; " +
 			"wait until it is gone, create it, then restore the object from its snapshot\n"))
 		Expect(get(ctx, harness.Tiers(), space, "t")).To(Equal(before))
-		destroy(ctx, "servicetier", space, "t")
+		destroy(ctx, space, "t")
 	})
 
 	It("does what it can of several and says what it could not", func(ctx SpecContext) {
@@ -169,9 +167,9 @@ var _ = Describe("recovery undo", func() {
 		newTier(ctx, gone, "t")
 		expectDone(admin.Kubectl(ctx, "delete", "namespace", gone, "--wait=false"))
 		other := save(ctx, get(ctx, harness.Tiers(), gone, "t"))
-		destroy(ctx, "servicetier", gone, "t")
+		destroy(ctx, gone, "t")
 		first := save(ctx, tier)
-		destroy(ctx, "servicetier", space, "t")
+		destroy(ctx, space, "t")
 		Eventually(func() bool {
 			_, err := kube.CoreV1().Namespaces().Get(ctx, gone, metav1.GetOptions{})
 			return apierrors.IsNotFound(err)

@@ -81,8 +81,8 @@ func target(ctx context.Context, r *recovery.Recovery, kind, namespace, name str
 type faults struct {
 	next   http.RoundTripper
 	at     int32
-	before func() error // instead of sending it
-	after  func() error // instead of passing its answer on
+	before func() error  // instead of sending it
+	after  func() error  // instead of passing its answer on
 	writes *atomic.Int32 // of all clients together
 }
 
