@@ -24,7 +24,6 @@ func Pending(p *v1alpha1.GuardProfile) []string {
 	note(len(p.Spec.Operators) > 0, "spec.operators")
 	for i, r := range p.Spec.Resources {
 		at := fmt.Sprintf("spec.resources[%d]", i)
-		note(r.StoredRevisions != nil, at+".storedRevisions")
 		note(len(r.Closure) > 0, at+".closure")
 		note(len(r.Recoverable) > 0, at+".recoverable")
 		note(r.Namespaces != nil, at+".namespaces")

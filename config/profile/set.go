@@ -35,6 +35,9 @@ type Guarded struct {
 	Restore  v1alpha1.RestoreOptions
 	// ReferencedBy is sorted by resource; a resource may have several paths.
 	ReferencedBy []Reference
+	// Revisions reads the older specs that objects of this resource keep; nil
+	// when they keep none.
+	Revisions *StoredRevisions
 }
 
 // Reference is one place where objects of Resource name a guarded object.
@@ -87,6 +90,10 @@ func newGuarded(p *v1alpha1.GuardProfile, r *v1alpha1.GuardedResource) (*Guarded
 			return nil, err
 		}
 		g.ReferencedBy = append(g.ReferencedBy, Reference{Resource: schema.ParseGroupResource(ref.Resource), Path: path})
+	}
+	var err error
+	if g.Revisions, err = newStoredRevisions(r.StoredRevisions); err != nil {
+		return nil, err
 	}
 	slices.SortStableFunc(g.ReferencedBy, func(a, b Reference) int { return compareGR(a.Resource, b.Resource) })
 	return g, nil

@@ -75,13 +75,16 @@ func (c InUse) message(ctx context.Context, target Target, use Use) string {
 // explains: what it cannot find out it leaves away.
 func (c InUse) chain(ctx context.Context, referrer Referrer, depth int) string {
 	if referrer.Terminating {
-		return " (being deleted)"
+		return referrer.held() + " (being deleted)"
+	}
+	if referrer.Stored != "" {
+		return referrer.held() // who pins it is what matters then
 	}
 	if g, ok := c.Profiles.Guarded(referrer.Resource); !ok || len(g.ReferencedBy) == 0 || depth == 0 {
 		return ""
 	}
-	use, err := c.Usage.Of(ctx, referrer.target(), shown)
-	if err != nil || use.Total == 0 {
+	use := c.recall(ctx, referrer.target())
+	if use.Total == 0 {
 		return ""
 	}
 	var users []string
@@ -93,6 +96,19 @@ func (c InUse) chain(ctx context.Context, referrer Referrer, depth int) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text + ")"
+}
+
+// recall asks for what explains only. A proof that nobody uses it would take
+// time, and would not be told.
+func (c InUse) recall(ctx context.Context, target Target) Use {
+	if r, ok := c.Usage.(Recaller); ok {
+		return r.Recall(target, shown)
+	}
+	use, err := c.Usage.Of(ctx, target, shown)
+	if err != nil {
+		return Use{}
+	}
+	return use
 }
 
 // explainCommand shows everything that stands against the deletion of target.

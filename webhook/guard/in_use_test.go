@@ -57,6 +57,8 @@ func TestInUse(t *testing.T) {
 	db := referrer("Database", "databases", "db")
 	domain := referrer("Domain", "domains", "dom")
 	tier := referrer("ServiceTier", "servicetiers", "tier")
+	held := tier
+	held.Stored, held.PinnedBy = "3", "database ns/pinned"
 	tests := map[string]struct {
 		reason   string
 		resource string
@@ -68,6 +70,16 @@ func TestInUse(t *testing.T) {
 		"nobody": {
 			resource: "servicetiers", kind: "ServiceTier",
 			usage: uses(nil),
+		},
+		"by an older revision": {
+			reason:   "only who pins that revision matters, not who uses the tier as it is",
+			resource: "helmfeatures", kind: "HelmFeature",
+			usage: uses(map[string]Use{"x": {Total: 1, First: []Referrer{held}}, "tier": {Total: 1, First: []Referrer{db}}}),
+			want: Verdict{
+				Denied: true, Rule: "in-use",
+				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier (revision 3, pinned by database ns/pinned). It was not deleted. First point it to another helmfeature, or delete it, then delete again. See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
+				Causes:  []Cause{{Object: "servicetier ns/tier", Field: "{.spec.ref}"}},
+			},
 		},
 		"one": {
 			resource: "servicetiers", kind: "ServiceTier",

@@ -20,6 +20,12 @@ type Usage interface {
 	Of(ctx context.Context, target Target, limit int) (Use, error)
 }
 
+// Recaller is a Usage that also tells what it knows without making sure that it
+// is current. That is enough to explain a refusal, not to decide.
+type Recaller interface {
+	Recall(target Target, limit int) Use
+}
+
 // UsageFunc is a function as a Usage.
 type UsageFunc func(ctx context.Context, target Target, limit int) (Use, error)
 
@@ -49,6 +55,10 @@ type Referrer struct {
 	// Revision is the revision that it pins, if any.
 	Revision    string
 	Terminating bool
+	// Stored is the older revision of the referrer that holds the reference,
+	// when its current spec does not; PinnedBy is the first object that pins
+	// that revision, such as "database tenant-b/pinned".
+	Stored, PinnedBy string
 }
 
 // Compare orders referrers by kind, namespace and name, as people read them.
@@ -66,6 +76,15 @@ func (r Referrer) target() Target {
 }
 
 func (r Referrer) String() string { return r.target().String() }
+
+// held says which older revision of the referrer holds the reference, if it is
+// not the current one.
+func (r Referrer) held() string {
+	if r.Stored == "" {
+		return ""
+	}
+	return " (revision " + r.Stored + ", pinned by " + r.PinnedBy + ")"
+}
 
 // String names the object as people say it: kind, then namespace/name.
 func (t Target) String() string {

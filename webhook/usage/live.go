@@ -5,10 +5,10 @@
 package usage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,58 +41,51 @@ var _ guard.Usage = (*Live)(nil)
 
 // Of implements guard.Usage.
 func (l *Live) Of(ctx context.Context, target guard.Target, limit int) (guard.Use, error) {
-	guarded, ok := l.Profiles.Guarded(target.Resource)
-	if !ok {
-		return guard.Use{}, nil
-	}
-	var all []guard.Referrer
-	for i := 0; i < len(guarded.ReferencedBy); {
-		// References are sorted by resource, so that each kind is listed once.
-		end := i + 1
-		for end < len(guarded.ReferencedBy) && guarded.ReferencedBy[end].Resource == guarded.ReferencedBy[i].Resource {
-			end++
-		}
-		found, err := l.referrers(ctx, guarded.ReferencedBy[i:end], target)
+	p := newPlan(l.Profiles)
+	v := &view{plan: p, tables: map[schema.GroupResource]*table{}}
+	var unread error
+	for _, gr := range p.needed(target.Resource) {
+		t, err := l.read(ctx, p.kinds[gr])
 		if err != nil {
-			return guard.Use{}, err
+			unread = cmp.Or(unread, err)
+			continue
 		}
-		all = append(all, found...)
-		i = end
+		v.tables[gr] = t
 	}
-	return summarise(all, limit), nil
+	use, err := v.use(target, limit)
+	if use.Total == 0 {
+		err = cmp.Or(unread, err)
+	}
+	return use, err
 }
 
-// referrers lists one referring kind; refs are its reference paths.
-func (l *Live) referrers(ctx context.Context, refs []profile.Reference, target guard.Target) ([]guard.Referrer, error) {
-	gr := refs[0].Resource
-	gvr, installed, err := l.Kinds.Resolve(ctx, gr)
-	if err != nil {
+// read lists the objects of one kind; nil when it is not installed.
+func (l *Live) read(ctx context.Context, k *kindPlan) (*table, error) {
+	gvr, installed, err := l.Kinds.Resolve(ctx, k.resource)
+	if err != nil || !installed {
 		return nil, err
 	}
-	if !installed {
-		return nil, nil
-	}
-	found, err := l.list(ctx, gvr, refs, target)
+	t, err := l.list(ctx, gvr, k)
 	if !apierrors.IsNotFound(err) {
-		return found, err
+		return t, err
 	}
 	// The kind, or this version of it, went away between the two calls. Only a
 	// second look can tell "no such kind" from "elsewhere now".
-	again, installed, resolveErr := l.Kinds.Resolve(ctx, gr)
+	again, installed, resolveErr := l.Kinds.Resolve(ctx, k.resource)
 	switch {
 	case resolveErr != nil:
 		return nil, resolveErr
 	case !installed:
 		return nil, nil
 	case again == gvr:
-		return nil, fmt.Errorf("list %s: its definition is there but it is not served yet; try again in a moment", gr)
+		return nil, fmt.Errorf("list %s: its definition is there but it is not served yet; try again in a moment", k.resource)
 	default:
-		return l.list(ctx, again, refs, target)
+		return l.list(ctx, again, k)
 	}
 }
 
-func (l *Live) list(ctx context.Context, gvr schema.GroupVersionResource, refs []profile.Reference, target guard.Target) ([]guard.Referrer, error) {
-	var found []guard.Referrer
+func (l *Live) list(ctx context.Context, gvr schema.GroupVersionResource, k *kindPlan) (*table, error) {
+	t := newTable(k)
 	list := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 		return l.Client.Resource(gvr).List(ctx, opts)
 	})
@@ -101,56 +94,13 @@ func (l *Live) list(ctx context.Context, gvr schema.GroupVersionResource, refs [
 		if !ok {
 			return fmt.Errorf("unexpected item of type %T", obj)
 		}
-		r, refers, err := match(item, refs, target)
-		if err != nil {
-			return err
-		}
-		if refers {
-			found = append(found, r)
-		}
+		t.set(k.read(item))
 		return nil
 	})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return nil, fmt.Errorf("list %s: %w", gvr.GroupResource(), err)
 	}
-	return found, err
-}
-
-// match tells whether item refers to target by one of refs.
-func match(item *unstructured.Unstructured, refs []profile.Reference, target guard.Target) (guard.Referrer, bool, error) {
-	r := guard.Referrer{
-		Resource: refs[0].Resource, Kind: item.GetKind(), Namespace: item.GetNamespace(), Name: item.GetName(),
-		Terminating: item.GetDeletionTimestamp() != nil,
-	}
-	if r.Resource == target.Resource && r.Namespace == target.Namespace && r.Name == target.Name {
-		return r, false, nil // an object does not keep itself
-	}
-	for _, ref := range refs {
-		hits, err := ref.Hits(item)
-		if err != nil {
-			return r, false, fmt.Errorf("read the references of %s: %w", r, err)
-		}
-		i := slices.IndexFunc(hits, func(h profile.Hit) bool { return h.Names(target.Namespace, target.Name) })
-		if i >= 0 {
-			r.Path, r.Revision = ref.Path.String(), hits[i].Revision
-			return r, true, nil
-		}
-	}
-	return r, false, nil
-}
-
-func summarise(all []guard.Referrer, limit int) guard.Use {
-	slices.SortFunc(all, guard.Referrer.Compare)
-	use := guard.Use{Total: len(all), First: all}
-	for _, r := range all {
-		if r.Terminating {
-			use.Terminating++
-		}
-	}
-	if limit >= 0 && len(all) > limit {
-		use.First = all[:limit]
-	}
-	return use
+	return t, err
 }
 
 var errNoVersion = errors.New("serves no version")

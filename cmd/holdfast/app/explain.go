@@ -95,6 +95,10 @@ type usedFrom struct {
 	Path        string `json:"path"`
 	Revision    string `json:"revision,omitempty"`
 	Terminating bool   `json:"terminating,omitempty"`
+	// Stored is the older revision of the referrer that holds the reference,
+	// PinnedBy what pins that one.
+	Stored   string `json:"storedRevision,omitempty"`
+	PinnedBy string `json:"pinnedBy,omitempty"`
 }
 
 func (o *explainOptions) run(ctx context.Context, args []string) error {
@@ -217,6 +221,7 @@ func (e *explanation) addReferrers(use guard.Use) {
 		e.Referrers = append(e.Referrers, usedFrom{
 			Kind: r.Kind, Resource: r.Resource.String(), Namespace: r.Namespace, Name: r.Name,
 			Path: r.Path, Revision: r.Revision, Terminating: r.Terminating,
+			Stored: r.Stored, PinnedBy: r.PinnedBy,
 		})
 	}
 }

@@ -66,6 +66,13 @@ func (e *explanation) writeReferrers(b *strings.Builder) error {
 		if r.Terminating {
 			state = "being deleted"
 		}
+		if r.Stored != "" {
+			held := "its revision " + r.Stored + ", pinned by " + r.PinnedBy
+			if r.Terminating {
+				held += "; " + state
+			}
+			state = held
+		}
 		rows = append(rows, []string{"  " + strings.ToLower(r.Kind), cmp.Or(r.Namespace, "-"), r.Name, r.Path, cmp.Or(r.Revision, "-"), state})
 	}
 	return printTable(b, []string{"  KIND", "NAMESPACE", "NAME", "REFERENCE", "REVISION", "STATE"}, rows)
