@@ -131,7 +131,7 @@ func (d Dump) Without(i Interface) Dump {
 		if i.Kind == Object && table == i.Table() {
 			continue
 		}
-		rest[table] = slices.DeleteFunc(slices.Clone(rows), func(row Row) bool {
+		left := slices.DeleteFunc(slices.Clone(rows), func(row Row) bool {
 			switch table {
 			case "system_schema":
 				return i.Kind == Object && row["table"] == i.Table()
@@ -145,6 +145,10 @@ func (d Dump) Without(i Interface) Dump {
 				return row["interface_id"] == id
 			}
 		})
+		rest[table] = left
+		if len(left) == 0 {
+			rest[table] = nil // as Dump has it
+		}
 	}
 	return rest
 }

@@ -26,7 +26,6 @@ var _ = Describe("on a server with passwords, permissions, TLS and guardrails, a
 			TLS:            &cassandra.TLS{ServerName: "db.example", RequireClientCertificate: true},
 			Guardrails: map[string]any{
 				"drop_truncate_table_enabled": false, "allow_filtering_enabled": false, "user_timestamps_enabled": false,
-				"page_size_fail_threshold": 1000, "page_size_warn_threshold": 900,
 			},
 		})
 		Expect(err).NotTo(HaveOccurred())
@@ -97,7 +96,7 @@ var _ = Describe("on a server with passwords, permissions, TLS and guardrails, a
 		Expect(g.records()).To(ContainElement("closed"))
 	}, NodeTimeout(2*time.Minute))
 
-	It("does its deletes although guardrails forbid filtering, timestamps and large pages", func(ctx SpecContext) {
+	It("does its deletes although guardrails forbid filtering and timestamps", func(ctx SpecContext) {
 		g := newGround(ctx, cluster, realm.V1_2, "")
 		g.furnish(ctx, 4)
 		before := g.dump(ctx)

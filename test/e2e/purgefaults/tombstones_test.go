@@ -50,10 +50,10 @@ func describeTombstones(cluster func() *cassandra.Cluster) {
 		g.furnish(ctx, 5)
 		target := realm.Interface{Name: "com.test.Buried", Major: 1, Kind: realm.Datastream, Mappings: other.Mappings}
 		g.install(ctx, realm.Load{Interface: target, Devices: realm.DeviceIDs(0, 5)})
+		Expect(g.AddDevice(ctx, realm.Device{ID: realm.DeviceID(77), Introspection: map[string]int{"com.test.None": 1}, Old: map[string]int{target.Name: 1}})).To(Succeed())
 		before := g.dump(ctx)
 		g.bury(ctx, target, 77)
-		args := g.confirmed(ctx, target)
-		out := g.holdfast(ctx, args...)
+		out := g.holdfast(ctx, g.confirmed(ctx, target)...)
 		Expect(out.Code).To(BeZero(), out.Stderr)
 		g.expectPurged(ctx, before, target)
 	}, NodeTimeout(2*time.Minute))
