@@ -8,11 +8,13 @@ package registration
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
 	"github.com/holdfast-dev/holdfast/config/profile"
@@ -25,9 +27,14 @@ const (
 	// the configuration was built from follows it, so that a replica can tell
 	// a request that was registered by one with other profiles.
 	PathPrefix = "/guard/"
+	// DanglingPrefix is the same for the warnings about dangling references.
+	DanglingPrefix = "/dangling/"
 
 	// timeoutSeconds bounds how long a delete waits for Holdfast.
 	timeoutSeconds = 5
+	// danglingSeconds bounds how long the creation or change of a referrer
+	// waits for a warning while Holdfast is away.
+	danglingSeconds = 1
 )
 
 // Options are what a configuration depends on besides the profiles.
@@ -56,14 +63,14 @@ func Build(set *profile.Set, o Options) *admissionv1.ValidatingWebhookConfigurat
 	if o.Owner != nil {
 		config.OwnerReferences = []metav1.OwnerReference{*o.Owner}
 	}
-	rules := deletions(set)
+	rules := rulesFor(guardedResources(set), admissionv1.Delete)
 	if len(rules) == 0 {
 		return config
 	}
 	// Objects that go by somebody's wish. While Holdfast is away none of them
 	// can be deleted: what cannot be judged and saved stays. Nothing else in
 	// the cluster is held up.
-	config.Webhooks = append(config.Webhooks, entry(set, o, admissionv1.ValidatingWebhook{
+	config.Webhooks = append(config.Webhooks, deletionEntry(set, o, admissionv1.ValidatingWebhook{
 		Name:          "guard.holdfast.dev",
 		Rules:         rules,
 		FailurePolicy: ptr.To(admissionv1.Fail),
@@ -74,7 +81,7 @@ func Build(set *profile.Set, o Options) *admissionv1.ValidatingWebhookConfigurat
 	}))
 	// What has been decided before: it is saved if that is still news, and
 	// goes on without Holdfast too, so that no clean-up ever hangs on it.
-	config.Webhooks = append(config.Webhooks, entry(set, o, admissionv1.ValidatingWebhook{
+	config.Webhooks = append(config.Webhooks, deletionEntry(set, o, admissionv1.ValidatingWebhook{
 		Name:          "follow.holdfast.dev",
 		Rules:         rules,
 		FailurePolicy: ptr.To(admissionv1.Ignore),
@@ -82,6 +89,9 @@ func Build(set *profile.Set, o Options) *admissionv1.ValidatingWebhookConfigurat
 			{Name: "decided-before", Expression: "!(" + firstDelete + ") || " + byCleanUp},
 		},
 	}))
+	if referring := set.Referring(); len(referring) > 0 {
+		config.Webhooks = append(config.Webhooks, danglingEntry(set, o, referring))
+	}
 	return config
 }
 
@@ -94,14 +104,54 @@ const (
 	byCleanUp = "(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])"
 )
 
-// entry fills in what all entries have in common, every default spelled out:
-// the live configuration is compared with it.
-func entry(set *profile.Set, o Options, w admissionv1.ValidatingWebhook) admissionv1.ValidatingWebhook {
+// deletionEntry is an entry for deletions, which are answered by the same handler.
+func deletionEntry(set *profile.Set, o Options, w admissionv1.ValidatingWebhook) admissionv1.ValidatingWebhook {
 	w.ClientConfig = clientConfig(o, PathPrefix+set.Digest())
-	w.MatchPolicy = ptr.To(admissionv1.Equivalent)
 	// Snapshots are written inside admission, but never for a dry-run.
 	w.SideEffects = ptr.To(admissionv1.SideEffectClassNoneOnDryRun)
 	w.TimeoutSeconds = ptr.To[int32](timeoutSeconds)
+	return entry(o, w)
+}
+
+// danglingEntry lets Holdfast warn whoever refers to what is not there. It can
+// neither refuse nor, while Holdfast is away, hold anything up for long.
+func danglingEntry(set *profile.Set, o Options, referring []schema.GroupResource) admissionv1.ValidatingWebhook {
+	w := admissionv1.ValidatingWebhook{
+		Name:           "dangling.holdfast.dev",
+		ClientConfig:   clientConfig(o, DanglingPrefix+set.Digest()),
+		Rules:          rulesFor(referring, admissionv1.Create, admissionv1.Update),
+		FailurePolicy:  ptr.To(admissionv1.Ignore),
+		SideEffects:    ptr.To(admissionv1.SideEffectClassNone),
+		TimeoutSeconds: ptr.To[int32](danglingSeconds),
+		// What is on its way needs nothing any more.
+		MatchConditions: []admissionv1.MatchCondition{{Name: "not-going", Expression: "!has(object.metadata.deletionTimestamp)"}},
+	}
+	if referencesInSpec(set) {
+		// Operators write status and annotations all the time.
+		w.MatchConditions = append(w.MatchConditions, admissionv1.MatchCondition{
+			Name:       "spec-changed",
+			Expression: "oldObject == null || !has(object.spec) || !has(oldObject.spec) || object.spec != oldObject.spec",
+		})
+	}
+	return entry(o, w)
+}
+
+// referencesInSpec tells whether every reference path begins in the spec.
+func referencesInSpec(set *profile.Set) bool {
+	for _, g := range set.Resources() {
+		for _, ref := range g.ReferencedBy {
+			if path := ref.Path.String(); !strings.HasPrefix(path, "{.spec.") && !strings.HasPrefix(path, "{.spec[") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// entry fills in what all entries have in common, every default spelled out:
+// the live configuration is compared with it.
+func entry(o Options, w admissionv1.ValidatingWebhook) admissionv1.ValidatingWebhook {
+	w.MatchPolicy = ptr.To(admissionv1.Equivalent)
 	w.AdmissionReviewVersions = []string{"v1"}
 	w.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 		Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{o.Namespace},
@@ -122,23 +172,26 @@ func clientConfig(o Options, path string) admissionv1.WebhookClientConfig {
 	}
 }
 
-// deletions has one rule a group, for its guarded resources in every version:
-// with a certain version the API server would convert the object first, which
-// fails when a conversion webhook is dead.
-func deletions(set *profile.Set) []admissionv1.RuleWithOperations {
-	byGroup := map[string][]string{}
+func guardedResources(set *profile.Set) []schema.GroupResource {
+	var resources []schema.GroupResource
 	for _, g := range set.Resources() {
-		byGroup[g.Resource.Group] = append(byGroup[g.Resource.Group], g.Resource.Resource)
+		resources = append(resources, g.Resource)
 	}
-	var groups []string
-	for group := range byGroup {
-		groups = append(groups, group)
+	return resources
+}
+
+// rulesFor has one rule a group, for its resources in every version: with a
+// certain version the API server would convert the object first, which fails
+// when a conversion webhook is dead.
+func rulesFor(resources []schema.GroupResource, operations ...admissionv1.OperationType) []admissionv1.RuleWithOperations {
+	byGroup := map[string][]string{}
+	for _, gr := range resources {
+		byGroup[gr.Group] = append(byGroup[gr.Group], gr.Resource)
 	}
-	slices.Sort(groups)
 	var rules []admissionv1.RuleWithOperations
-	for _, group := range groups {
+	for _, group := range slices.Sorted(maps.Keys(byGroup)) {
 		rules = append(rules, admissionv1.RuleWithOperations{
-			Operations: []admissionv1.OperationType{admissionv1.Delete},
+			Operations: operations,
 			Rule: admissionv1.Rule{
 				APIGroups: []string{group}, APIVersions: []string{"*"}, Resources: byGroup[group],
 				Scope: ptr.To(admissionv1.AllScopes),

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 
@@ -79,8 +80,15 @@ func TestBuildBlastRadius(t *testing.T) {
 		if *w.TimeoutSeconds > 5 {
 			t.Errorf("%s: timeout of %d s", w.Name, *w.TimeoutSeconds)
 		}
-		if *w.SideEffects != "NoneOnDryRun" {
-			t.Errorf("%s: side effects %s, although it writes snapshots", w.Name, *w.SideEffects)
+		wantEffects := admissionv1.SideEffectClassNoneOnDryRun // it writes snapshots
+		if w.Name == "dangling.holdfast.dev" {
+			wantEffects = admissionv1.SideEffectClassNone
+			if *w.FailurePolicy != admissionv1.Ignore || *w.TimeoutSeconds > 2 {
+				t.Errorf("%s: policy %s, timeout %d s: a warning must hold nothing up", w.Name, *w.FailurePolicy, *w.TimeoutSeconds)
+			}
+		}
+		if *w.SideEffects != wantEffects {
+			t.Errorf("%s: side effects %s, want %s", w.Name, *w.SideEffects, wantEffects)
 		}
 		for _, rule := range w.Rules {
 			for _, text := range append(rule.Resources, rule.APIGroups...) {
@@ -94,6 +102,25 @@ func TestBuildBlastRadius(t *testing.T) {
 		}
 		if got := w.NamespaceSelector.MatchExpressions[0]; got.Operator != "NotIn" || got.Values[0] != "hf" {
 			t.Errorf("%s: Holdfast's own namespace is not left out: %+v", w.Name, got)
+		}
+	}
+}
+
+// A reference outside the spec changes without the spec.
+func TestBuildDanglingLooks(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]int{"{.spec.plan}": 2, "{.spec['plan']}": 2, "{.special.plan}": 1, "{.metadata.annotations.plan}": 1, "{..plan}": 1} {
+		parsed, err := profile.Parse([]byte("apiVersion: holdfast.dev/v1alpha1\nkind: GuardProfile\nmetadata: {name: b}\nspec:\n  resources:\n  - resource: plans.billing.example\n    referencedBy: [{resource: configmaps, path: \"" + path + "\"}]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, err := profile.NewSet(parsed...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config := Build(set, Options{Namespace: "hf", ServiceName: "holdfast"})
+		if got := len(config.Webhooks[2].MatchConditions); got != want {
+			t.Errorf("%s: %d conditions, want %d", path, got, want)
 		}
 	}
 }

@@ -61,8 +61,13 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return fmt.Errorf("set up webhook: %w", err)
 	}
+	dangling, err := newDangling(o, mgr)
+	if err != nil {
+		return fmt.Errorf("set up webhook: %w", err)
+	}
 	server := mgr.GetWebhookServer()
 	server.Register(registration.PathPrefix, &admission.Webhook{Handler: handler, WithContextFunc: withDigest})
+	server.Register(registration.DanglingPrefix, &admission.Webhook{Handler: dangling})
 	upkeep := &upkeep{
 		certificate:  cert,
 		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
