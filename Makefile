@@ -25,6 +25,15 @@ controlplane: ## Build kube-apiserver, controller manager, etcd, kubectl and Hel
 cassandra: ## Copy Apache Cassandra's jars by Maven, once, into the cache
 	@test/cassandra/build.sh
 
+PKG ?= ./...
+
+.PHONY: test
+test: ## Run all tests, also those on real servers; a skipped one is a failure (PKG=./webhook/...: only these)
+	@test/controlplane/build.sh >/dev/null
+	@test/cassandra/build.sh >/dev/null
+	@go build -o bin/report ./test/report
+	@go test -json -count=1 -timeout 30m $(PKG) | bin/report
+
 .PHONY: run
 run: ## Show the main job on a real control plane, then keep it up to try it out (ONCE=1: end after the story)
 	@go build -o bin/playground ./test/e2e/playground

@@ -19,6 +19,9 @@ import (
 // Left out is what changes by itself: Events, Leases, and component statuses,
 // which are no objects but questions.
 func Dump(ctx context.Context, config *rest.Config) (map[string]string, error) {
+	// The deprecation of an API that is dumped is not news.
+	config = rest.CopyConfig(config)
+	config.WarningHandler = rest.NoWarnings{}
 	disco, err := discovery.NewDiscoveryClientForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("dump cluster: %w", err)
