@@ -37,7 +37,11 @@ func Clean(saved *unstructured.Unstructured) (obj *unstructured.Unstructured, st
 	}
 	status = obj.Object["status"]
 	delete(obj.Object, "status")
-	obj.SetFinalizers(slices.DeleteFunc(obj.GetFinalizers(), func(f string) bool { return slices.Contains(passingFinalizers(), f) }))
+	finalizers := slices.DeleteFunc(obj.GetFinalizers(), func(f string) bool { return slices.Contains(passingFinalizers(), f) })
+	if len(finalizers) == 0 {
+		finalizers = nil // no field is better than an empty one
+	}
+	obj.SetFinalizers(finalizers)
 	annotations := obj.GetAnnotations()
 	delete(annotations, UndoMark)
 	if polluted(annotations[corev1.LastAppliedConfigAnnotation]) {
