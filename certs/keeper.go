@@ -73,6 +73,23 @@ func (k *Keeper) Ensure(ctx context.Context) error {
 	return err
 }
 
+// Follow loads the Secret and leaves its upkeep to another replica. Only when
+// there is nothing to serve yet and no Secret, it is created: whoever starts
+// first must not wait for a leader. What cannot be served leaves in place what
+// is being served.
+func (k *Keeper) Follow(ctx context.Context) error {
+	stored, err := k.Kube.CoreV1().Secrets(k.Namespace).Get(ctx, SecretName, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err) && k.current.Load() == nil:
+		return k.Ensure(ctx)
+	case apierrors.IsNotFound(err):
+		return nil // the leader writes it again
+	case err != nil:
+		return fmt.Errorf("read Secret %q: %w", SecretName, err)
+	}
+	return k.load(bundleOf(stored))
+}
+
 func (k *Keeper) ensureOnce(ctx context.Context) error {
 	secrets := k.Kube.CoreV1().Secrets(k.Namespace)
 	stored, err := secrets.Get(ctx, SecretName, metav1.GetOptions{})

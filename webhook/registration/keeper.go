@@ -39,26 +39,56 @@ type Keeper struct {
 	ClusterRole string
 }
 
+// State is how things stand with what is registered.
+type State int
+
+const (
+	// Absent means that nothing is registered.
+	Absent State = iota
+	// Different means that it is not what this process would register: it is
+	// damaged, or made from other profiles.
+	Different
+	// InPlace means that it is as it should be.
+	InPlace
+)
+
 // Ensure applies the configuration with caBundle and puts right what is wrong
 // with it. It changes nothing when all is well.
 func (k *Keeper) Ensure(ctx context.Context, caBundle []byte) (repaired bool, err error) {
+	state, want, err := k.look(ctx, caBundle)
+	if err != nil || state == InPlace {
+		return false, err
+	}
+	return true, k.write(ctx, want)
+}
+
+// Look tells how things stand and changes nothing.
+func (k *Keeper) Look(ctx context.Context, caBundle []byte) (State, error) {
+	state, _, err := k.look(ctx, caBundle)
+	return state, err
+}
+
+func (k *Keeper) look(ctx context.Context, caBundle []byte) (State, *admissionv1.ValidatingWebhookConfiguration, error) {
 	o := k.Options
 	o.CABundle = caBundle
 	if err := o.check(); err != nil {
-		return false, err
+		return Absent, nil, err
 	}
+	var err error
 	if o.Owner, err = k.owner(ctx); err != nil {
-		return false, err
+		return Absent, nil, err
 	}
 	want := Build(k.Profiles, o)
 	live, err := k.configurations().Get(ctx, Name, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return false, fmt.Errorf("read webhook configuration %q: %w", Name, err)
+	switch {
+	case apierrors.IsNotFound(err):
+		return Absent, want, nil
+	case err != nil:
+		return Absent, nil, fmt.Errorf("read webhook configuration %q: %w", Name, err)
+	case !isAsWanted(live, want):
+		return Different, want, nil
 	}
-	if err == nil && isAsWanted(live, want) {
-		return false, nil
-	}
-	return true, k.write(ctx, want)
+	return InPlace, want, nil
 }
 
 // write applies want. Server-side apply leaves alone what others have added,

@@ -73,12 +73,13 @@ func serve(ctx context.Context, o *serveOptions) error {
 		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
 		server:       server,
 		rights:       rightsCheck(kube, o.set),
+		election:     &election{kube: kube, namespace: o.namespace},
 	}
 	if err := upkeep.addTo(mgr); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
 	// Tried again by the upkeep; here it spares the first callers a wait.
-	if err := cert.Ensure(ctx); err != nil {
+	if err := cert.Follow(ctx); err != nil {
 		logger.Error(err, "No serving certificate yet")
 	}
 	for _, p := range o.set.Profiles() {
