@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -130,11 +131,23 @@ func recoveryOf(j *snapshot.Journal) string {
 	}
 }
 
+// dash is text for a column of a table.
 func dash(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return text
+	return printable(text)
+}
+
+// printable is text on one line and without what a terminal would obey: the
+// names of users and their reasons are anybody's text.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, text)
 }
 
 // selectRecords is the records that the arguments RESOURCE and NAME, and -n, select.

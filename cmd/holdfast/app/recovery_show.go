@@ -86,7 +86,7 @@ func (o *recoveryShowOptions) print(snap *snapshot.Snapshot) error {
 	}
 	var text bytes.Buffer
 	for _, line := range provenance(&snap.Record, hidden) {
-		text.WriteString("# " + line + "\n")
+		text.WriteString("# " + printable(line) + "\n") // no line may end its comment early
 	}
 	if err := printStructured(&text, outputYAML, obj.Object); err != nil {
 		return err
@@ -127,8 +127,7 @@ func because(operation, user, reason string) string {
 		text += " by " + user
 	}
 	if reason != "" {
-		// A reason is anybody's text: it must not end the comment.
-		text += ": " + strings.Join(strings.Fields(reason), " ")
+		text += ": " + reason
 	}
 	return text
 }
