@@ -83,7 +83,9 @@ func TestStoredRevisions(t *testing.T) {
 				got = append(got, one)
 			}
 			holds := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Err" },
-				cmp.Comparer(func(a, b string) bool { return (a == "") == (b == "") && (strings.Contains(a, b) || strings.Contains(b, a)) }))
+				cmp.Comparer(func(a, b string) bool {
+					return (a == "") == (b == "") && (strings.Contains(a, b) || strings.Contains(b, a))
+				}))
 			if diff := cmp.Diff(tc.want, got, holds); diff != "" {
 				t.Errorf("revisions (-want +got):\n%s", diff)
 			}

@@ -31,79 +31,116 @@ type Kinds struct {
 
 type knownKind struct {
 	definition string // UID and resourceVersion of the definition
-	gvr        schema.GroupVersionResource
+	kind       Definition
+}
+
+// Definition is how objects of a resource can be read.
+type Definition struct {
+	// Resource is in the version to read them in.
+	Resource   schema.GroupVersionResource
+	Namespaced bool
+	// Selectable are the fields that lists may select by, such as
+	// ".spec.planRef.name", besides the object's name and namespace.
+	Selectable []string
 }
 
 var crdResource = apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
 
-// Resolve implements Resolver. The version is the one that is stored, if it is
-// served: it can be read even when a conversion webhook is dead.
+// Resolve implements Resolver.
 func (k *Kinds) Resolve(ctx context.Context, gr schema.GroupResource) (schema.GroupVersionResource, bool, error) {
-	none := schema.GroupVersionResource{}
 	if gr.Group == "" {
 		return gr.WithVersion("v1"), true, nil
+	}
+	d, installed, err := k.Define(ctx, gr)
+	return d.Resource, installed, err
+}
+
+// Define implements Definer. The version is the one that is stored, if it is
+// served: it can be read even when a conversion webhook is dead.
+func (k *Kinds) Define(ctx context.Context, gr schema.GroupResource) (Definition, bool, error) {
+	if gr.Group == "" {
+		return k.discoverIn(ctx, gr.WithVersion("v1"))
 	}
 	meta, err := k.Metadata.Resource(crdResource).Get(ctx, gr.String(), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return k.discover(ctx, gr)
 	case err != nil:
-		return none, false, fmt.Errorf("look up the definition of %s: %w", gr, err)
+		return Definition{}, false, fmt.Errorf("look up the definition of %s: %w", gr, err)
 	}
 	definition := string(meta.UID) + "/" + meta.ResourceVersion
 	if known, ok := k.known.Load(gr); ok && known.(knownKind).definition == definition {
-		return known.(knownKind).gvr, true, nil
+		return known.(knownKind).kind, true, nil
 	}
 	crd, err := k.Definitions.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, gr.String(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return none, false, nil
+		return Definition{}, false, nil
 	}
 	if err != nil {
-		return none, false, fmt.Errorf("read the definition of %s: %w", gr, err)
+		return Definition{}, false, fmt.Errorf("read the definition of %s: %w", gr, err)
 	}
-	version, ok := readableVersion(crd)
-	if !ok {
-		return none, false, fmt.Errorf("read %s: its definition %w", gr, errNoVersion)
+	version := readableVersion(crd)
+	if version == nil {
+		return Definition{}, false, fmt.Errorf("read %s: its definition %w", gr, errNoVersion)
 	}
-	gvr := gr.WithVersion(version)
-	k.known.Store(gr, knownKind{definition: string(crd.UID) + "/" + crd.ResourceVersion, gvr: gvr})
-	return gvr, true, nil
+	d := Definition{Resource: gr.WithVersion(version.Name), Namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped}
+	for _, field := range version.SelectableFields {
+		d.Selectable = append(d.Selectable, field.JSONPath)
+	}
+	k.known.Store(gr, knownKind{definition: string(crd.UID) + "/" + crd.ResourceVersion, kind: d})
+	return d, true, nil
 }
 
-func readableVersion(crd *apiextensionsv1.CustomResourceDefinition) (string, bool) {
-	served := ""
-	for _, v := range crd.Spec.Versions {
+func readableVersion(crd *apiextensionsv1.CustomResourceDefinition) *apiextensionsv1.CustomResourceDefinitionVersion {
+	var served *apiextensionsv1.CustomResourceDefinitionVersion
+	for i := range crd.Spec.Versions {
+		v := &crd.Spec.Versions[i]
 		if v.Served && v.Storage {
-			return v.Name, true
+			return v
 		}
-		if v.Served && served == "" {
-			served = v.Name
+		if v.Served && served == nil {
+			served = v
 		}
 	}
-	return served, served != ""
+	return served
 }
 
 // discover finds a resource that no CustomResourceDefinition defines.
-func (k *Kinds) discover(ctx context.Context, gr schema.GroupResource) (schema.GroupVersionResource, bool, error) {
-	none := schema.GroupVersionResource{}
+func (k *Kinds) discover(ctx context.Context, gr schema.GroupResource) (Definition, bool, error) {
 	group := &metav1.APIGroup{}
 	err := k.Discovery.RESTClient().Get().AbsPath("/apis/" + gr.Group).Do(ctx).Into(group)
 	if apierrors.IsNotFound(err) {
-		return none, false, nil
+		return Definition{}, false, nil
 	}
 	if err != nil {
-		return none, false, fmt.Errorf("discover group %s: %w", gr.Group, err)
+		return Definition{}, false, fmt.Errorf("discover group %s: %w", gr.Group, err)
 	}
 	for _, v := range group.Versions {
-		list, err := k.Discovery.ServerResourcesForGroupVersion(v.GroupVersion)
-		if err != nil {
-			return none, false, fmt.Errorf("discover resources of %s: %w", v.GroupVersion, err)
-		}
-		for _, r := range list.APIResources {
-			if r.Name == gr.Resource {
-				return gr.WithVersion(v.Version), true, nil
-			}
+		d, found, err := k.discoverIn(ctx, gr.WithVersion(v.Version))
+		if found || err != nil {
+			return d, found, err
 		}
 	}
-	return none, false, nil
+	return Definition{}, false, nil
+}
+
+func (k *Kinds) discoverIn(ctx context.Context, gvr schema.GroupVersionResource) (Definition, bool, error) {
+	path := "/apis/" + gvr.Group + "/" + gvr.Version
+	if gvr.Group == "" {
+		path = "/api/" + gvr.Version
+	}
+	list := &metav1.APIResourceList{}
+	err := k.Discovery.RESTClient().Get().AbsPath(path).Do(ctx).Into(list)
+	if apierrors.IsNotFound(err) {
+		return Definition{}, false, nil
+	}
+	if err != nil {
+		return Definition{}, false, fmt.Errorf("discover resources of %s: %w", gvr.GroupVersion(), err)
+	}
+	for _, r := range list.APIResources {
+		if r.Name == gvr.Resource {
+			return Definition{Resource: gvr, Namespaced: r.Namespaced}, true, nil
+		}
+	}
+	return Definition{}, false, nil
 }
