@@ -67,7 +67,9 @@ func (c Config) cluster() (*gocql.ClusterConfig, error) {
 	// Retries are the caller's: with smaller pages, narrower ranges, in time.
 	cluster.RetryPolicy = nil
 	cluster.ReconnectInterval = 10 * time.Second
-	cluster.MaxWaitSchemaAgreement = 20 * time.Second
+	// The driver waits for agreement after a DROP and says nothing when there is
+	// none; callers ask for it themselves.
+	cluster.MaxWaitSchemaAgreement = time.Second
 	cluster.Events.DisableSchemaEvents = true
 	cluster.Logger = silent{}
 	if c.Username != "" {

@@ -6,6 +6,7 @@ package purge
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/holdfast-dev/holdfast/recovery/cql"
 )
@@ -113,7 +114,8 @@ func (t *Target) table(name string) cql.Table {
 
 // waitForAgreement waits until all nodes that answer have the same schema. The
 // driver waits too, but says nothing when it gives up.
-func waitForAgreement(ctx context.Context, db Server, w waiter) error {
+func waitForAgreement(ctx context.Context, db Server) error {
+	w := waiter{250 * time.Millisecond, 2 * time.Second, time.After}
 	for attempt := 0; ; attempt++ {
 		c, err := db.Cluster(ctx)
 		if err != nil {
@@ -132,4 +134,5 @@ func waitForAgreement(ctx context.Context, db Server, w waiter) error {
 	}
 }
 
-const agreementTries = 8
+// agreementTries wait about half a minute in all.
+const agreementTries = 16

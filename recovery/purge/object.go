@@ -41,7 +41,7 @@ func (r *run) dropTable(ctx context.Context) error {
 	} else {
 		r.say(phaseDrop, "table %s does not exist any more", r.target.Object.Name)
 	}
-	if err := waitForAgreement(ctx, r.db, r.o.Backoff.waiter()); err != nil {
+	if err := waitForAgreement(ctx, r.db); err != nil {
 		return fmt.Errorf("drop table %s: it was sent, but %w", r.target.Object.Name, err)
 	}
 	if gone, err = r.tableGone(ctx); err != nil {
@@ -80,7 +80,7 @@ func (r *run) guardDrop(ctx context.Context) error {
 	if down := cluster.Down(); len(down) > 0 {
 		return fmt.Errorf("drop table %s: node %s does not answer; a DROP needs all nodes, and nothing overrides this: bring it up, then run the same command again", name, down[0].Address)
 	}
-	if err := waitForAgreement(ctx, r.db, r.o.Backoff.waiter()); err != nil {
+	if err := waitForAgreement(ctx, r.db); err != nil {
 		return fmt.Errorf("drop table %s: %w", name, err)
 	}
 	if r.target.isFixed(name) || name != TableName(r.target.Name, r.target.Major) {

@@ -127,14 +127,13 @@ func (r *restore) rowOffset() int64 {
 
 func (r *restore) createTable(ctx context.Context) error {
 	r.say("creating table %s", r.plan.Creates)
-	w := r.o.Backoff.waiter()
-	if err := waitForAgreement(ctx, r.db, w); err != nil {
+	if err := waitForAgreement(ctx, r.db); err != nil {
 		return fmt.Errorf("create table %s: %w", r.plan.Creates, err)
 	}
 	if err := r.db.Exec(ctx, cql.Statement{Text: r.plan.create, Consistency: cql.All}); err != nil {
 		return fmt.Errorf("create table %s: %w", r.plan.Creates, err)
 	}
-	if err := waitForAgreement(ctx, r.db, w); err != nil {
+	if err := waitForAgreement(ctx, r.db); err != nil {
 		return fmt.Errorf("create table %s: it was sent, but %w", r.plan.Creates, err)
 	}
 	return nil
