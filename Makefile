@@ -39,6 +39,16 @@ run: ## Show the main job on a real control plane, then keep it up to try it out
 	@go build -o bin/playground ./test/e2e/playground
 	@bin/playground $(if $(ONCE),-once)
 
+.PHONY: run-purge
+run-purge: build ## Show the purge of an interface on a real Cassandra, then keep it up to try it out (ONCE=1: end after the story)
+	@go build -o bin/purge-playground ./test/cassandra/playground
+	@ONCE=$(ONCE) exec bin/purge-playground
+
+.PHONY: bench-purge
+bench-purge: build ## Compare the purge with the manual procedure on a real Cassandra; writes docs/benchmarks-purge.md
+	@go build -o bin/purge-bench ./test/cassandra/bench
+	@cqlsh=$$(test/cassandra/bench/cqlsh.sh) && exec bin/purge-bench --cqlsh "$$cqlsh" --out docs/benchmarks-purge.md
+
 .PHONY: lint
 lint: ## Check style and import directions
 	$(TOOL) golangci-lint run

@@ -46,6 +46,7 @@ lap deletes
 if [ "$major" = 0 ]; then
   query -e "DELETE FROM kv_store WHERE group='devices-by-interface-$interface-v0'"
 fi
-query -e "PAGING OFF; $keys" | grep -q '^(0 rows)' || { echo "some partitions are still there; see $folder" >&2; exit 1; }
+query -e "PAGING OFF; $keys" >"$folder/left.txt"
+grep -q '^(0 rows)' "$folder/left.txt" || { echo "some partitions are still there; see $folder" >&2; exit 1; }
 lap check
 echo "partitions $count"

@@ -33,7 +33,7 @@ func describeKills(cluster func() *cassandra.Cluster) {
 				Expect(g.Declare(ctx, c.target, realm.DeviceID(1))).To(Succeed())
 				before := g.dump(ctx)
 				args := g.confirmed(ctx, c.target, "--backup", filepath.Join(g.state, "backup"))
-				g.killAt(ctx, record, 1, args...)
+				g.killAt(ctx, record, args...)
 				out := g.holdfast(ctx, args...)
 				Expect(out.Code).To(BeZero(), out.Stderr)
 				g.expectPurged(ctx, before, c.target)
@@ -57,7 +57,7 @@ func describeKills(cluster func() *cassandra.Cluster) {
 		before := g.dump(ctx)
 		backup := filepath.Join(g.state, "backup")
 		args := g.confirmed(ctx, stream, "--backup", backup, "--max-deletes-per-second", "400")
-		g.killAt(ctx, "cut", 1, args...)
+		g.killAt(ctx, "cut", args...)
 		killed := 1
 		for range 5 {
 			run := g.start(ctx, args...)

@@ -25,7 +25,9 @@ var _ = Describe("on two nodes that hold all data both, a purge", Ordered, func(
 	}, NodeTimeout(2*time.Minute))
 
 	It("changes nothing while a node is stopped, whatever is allowed", func(ctx SpecContext) {
+		By("making a realm")
 		g := newGround(ctx, cluster, realm.V1_2, "")
+		By("furnishing it")
 		g.furnish(ctx, 4)
 		before := g.dump(ctx)
 		By("reading the plans")
@@ -49,6 +51,7 @@ var _ = Describe("on two nodes that hold all data both, a purge", Ordered, func(
 		Expect(out.Code).To(BeZero(), out.Stderr)
 		g.expectPurged(ctx, before, stream)
 		before = g.dump(ctx)
+		By("dropping a table")
 		out = g.holdfast(ctx, dropping...)
 		Expect(out.Code).To(BeZero(), out.Stderr)
 		g.expectPurged(ctx, before, object)
