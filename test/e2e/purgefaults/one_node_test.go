@@ -28,5 +28,6 @@ var _ = Describe("on one node, a purge", Ordered, ContinueOnFailure, func() {
 	describeKills(running)
 	describeWriters(running)
 	describeTombstones(running)
+	describeManual(running)
 	describeMemory(running)
 })
