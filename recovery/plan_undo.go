@@ -148,6 +148,9 @@ func (r *Recovery) complete(ctx context.Context, plan *Plan, item *Item, saved *
 		if err := r.rehearse(ctx, item, saved, ready); err != nil || !item.works() {
 			return err
 		}
+		if err := r.checkDependents(ctx, item, saved); err != nil || !item.works() {
+			return err
+		}
 	}
 	item.Warnings = append(item.Warnings, ready.changes...)
 	item.Steps = steps(item, saved, ready)

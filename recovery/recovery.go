@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
@@ -36,16 +37,18 @@ const (
 	fieldManager = "holdfast"
 )
 
-// subresources tells which subresources a resource has.
-type subresources interface {
+// resources tells which resources and subresources the API server has.
+type resources interface {
 	ServerResourcesForGroupVersionWithContext(ctx context.Context, groupVersion string) (*metav1.APIResourceList, error)
+	ServerPreferredResourcesWithContext(ctx context.Context) ([]*metav1.APIResourceList, error)
 }
 
 // Recovery brings objects back.
 type Recovery struct {
 	Client    dynamic.Interface
+	Metadata  metadata.Interface
 	Mapper    meta.RESTMapperWithContext
-	Discovery subresources
+	Discovery resources
 	Snapshots *snapshot.Store
 	// Profiles says how the objects of a resource are brought back.
 	Profiles *profile.Set

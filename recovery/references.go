@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -90,11 +89,7 @@ func (r *Recovery) warnOfPins(ctx context.Context, item *Item, g *profile.Guarde
 		return
 	}
 	slices.Sort(pins)
-	text := strings.Join(pins[:min(3, len(pins))], ", ")
-	if len(pins) > 3 {
-		text += fmt.Sprintf(" and %d more", len(pins)-3)
-	}
-	item.warn("revisions of it are pinned by %s; check that they still resolve", text)
+	item.warn("revisions of it are pinned by %s; check that they still resolve", firstFew(pins))
 }
 
 func (r *Recovery) pins(ctx context.Context, item *Item, ref profile.Reference) ([]string, error) {

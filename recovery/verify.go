@@ -4,11 +4,9 @@
 package recovery
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -27,13 +25,7 @@ func (d *difference) add(other difference) {
 }
 
 // String names the first few paths that are not as they were to be.
-func (d *difference) String() string {
-	text := strings.Join(d.lost[:min(3, len(d.lost))], ", ")
-	if len(d.lost) > 3 {
-		text += fmt.Sprintf(" and %d more", len(d.lost)-3)
-	}
-	return text
-}
+func (d *difference) String() string { return firstFew(d.lost) }
 
 // compare compares live with want: all content, labels, annotations,
 // finalizers and owners. With statusApart, the status is not looked at.
@@ -65,11 +57,7 @@ func differ(want, live map[string]any) difference {
 	var added []string
 	walk(want, live, "", &d.lost, &added)
 	if len(added) > 0 {
-		text := strings.Join(added[:min(3, len(added))], ", ")
-		if len(added) > 3 {
-			text += fmt.Sprintf(" and %d more", len(added)-3)
-		}
-		d.notes = append(d.notes, "the API server added "+text)
+		d.notes = append(d.notes, "the API server added "+firstFew(added))
 	}
 	return d
 }

@@ -105,7 +105,10 @@ func (c *cluster) clients() error {
 	if c.dynamic, err = dynamic.NewForConfigAndClient(c.config, transport); err != nil {
 		return err
 	}
-	if c.metadata, err = metadata.NewForConfigAndClient(metadata.ConfigFor(c.config), transport); err != nil {
+	partial := metadata.ConfigFor(c.config)
+	// What reads only metadata does not care that a version is deprecated.
+	partial.WarningHandler = rest.NoWarnings{}
+	if c.metadata, err = metadata.NewForConfigAndClient(partial, transport); err != nil {
 		return err
 	}
 	direct, err := discovery.NewDiscoveryClientForConfigAndClient(c.config, transport)

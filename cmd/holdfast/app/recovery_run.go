@@ -49,7 +49,7 @@ func (o *recoveryRun) connect(ctx context.Context) (*cluster, *recovery.Recovery
 		return nil, nil, err
 	}
 	return c, &recovery.Recovery{
-		Client: c.dynamic, Mapper: c.mapper, Discovery: c.discovery,
+		Client: c.dynamic, Metadata: c.metadata, Mapper: c.mapper, Discovery: c.discovery,
 		Snapshots: store, Profiles: set, User: whoAmI(ctx, c).Username, Now: time.Now,
 	}, nil
 }

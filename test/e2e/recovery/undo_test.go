@@ -159,6 +159,20 @@ var _ = Describe("recovery undo", func() {
 		destroy(ctx, space, "t")
 	})
 
+	It("refuses to take an object away whose dependents would be collected", func(ctx SpecContext) {
+		space := newNamespace(ctx)
+		tier := newTier(ctx, space, "t")
+		child := owned(ctx, space, "child", ownerOf(tier))
+		deleteByMistake(ctx, "servicetier", space, "t")
+		before := get(ctx, harness.Tiers(), space, "t")
+		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
+		expectOneLine(harness.Result{Code: r.Code, Stderr: r.Stderr}, 1, "the garbage collector would delete what belongs to it as soon as it is away: configmaps "+space+"/child; remove their ownerReferences to it first")
+		Expect(get(ctx, harness.Tiers(), space, "t")).To(Equal(before))
+		expectDone(admin.Kubectl(ctx, "-n", space, "patch", "configmap", "child", "--type=merge", "-p", `{"metadata":{"ownerReferences":null}}`))
+		expectDone(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
+		Expect(get(ctx, configMaps(), space, "child").GetUID()).To(Equal(child.GetUID()))
+	})
+
 	It("does what it can of several and says what it could not", func(ctx SpecContext) {
 		space := newNamespace(ctx)
 		tier := newTier(ctx, space, "t")

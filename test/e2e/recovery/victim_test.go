@@ -65,7 +65,7 @@ func newRecovery(config *rest.Config) (*recovery.Recovery, error) {
 	}
 	cached := memory.NewMemCacheClient(direct)
 	return &recovery.Recovery{
-		Client: dyn, Mapper: meta.ToRESTMapperWithContext(restmapper.NewDeferredDiscoveryRESTMapper(cached)),
+		Client: dyn, Metadata: partial, Mapper: meta.ToRESTMapperWithContext(restmapper.NewDeferredDiscoveryRESTMapper(cached)),
 		Discovery: discovery.ToCachedDiscoveryInterfaceWithContext(cached),
 		Snapshots: store, Profiles: set, User: "test", Now: time.Now,
 	}, nil

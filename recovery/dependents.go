@@ -1,0 +1,106 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package recovery
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery"
+)
+
+// dependentsPage is how many objects one request of the search brings.
+const dependentsPage = 500
+
+// checkDependents refuses the undo of an object that owns others: they carry
+// its old UID, and the garbage collector deletes them as soon as it is away,
+// whether or not there is a new object of its name.
+func (r *Recovery) checkDependents(ctx context.Context, item *Item, live *unstructured.Unstructured) error {
+	kinds, unread, err := r.collectable(ctx, item.Namespace)
+	if err != nil {
+		return fmt.Errorf("look for objects that belong to %s: %w", item.target, err)
+	}
+	var owned []string
+	for _, gvr := range kinds {
+		found, err := r.ownedBy(ctx, gvr, item)
+		switch {
+		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
+			// The kind went since it was listed, or cannot be listed after all.
+		case err != nil:
+			unread = append(unread, gvr.GroupResource().String())
+		}
+		owned = append(owned, found...)
+	}
+	switch {
+	case len(owned) > 0 && slices.Contains(live.GetFinalizers(), metav1.FinalizerDeleteDependents):
+		item.warn("the garbage collector is deleting what belongs to it: %s", firstFew(owned))
+	case len(owned) > 0:
+		item.refuse("the garbage collector would delete what belongs to it as soon as it is away: %s; remove their ownerReferences to it first", firstFew(owned))
+	case len(unread) > 0:
+		item.warn("if any %s belong to it, the garbage collector will delete them: they cannot be listed", firstFew(unread))
+	}
+	return nil
+}
+
+// collectable lists the resources whose objects an object in namespace can own.
+func (r *Recovery) collectable(ctx context.Context, namespace string) (kinds []schema.GroupVersionResource, unread []string, err error) {
+	lists, err := r.Discovery.ServerPreferredResourcesWithContext(ctx)
+	if groups, partly := discovery.GroupDiscoveryFailedErrorGroups(err); partly {
+		for gv := range groups {
+			unread = append(unread, "resources of "+gv.String())
+		}
+		slices.Sort(unread)
+	} else if err != nil {
+		return nil, nil, err
+	}
+	for _, list := range lists {
+		gv, err := schema.ParseGroupVersion(list.GroupVersion)
+		if err != nil {
+			continue // nothing can be asked of such a group
+		}
+		for _, res := range list.APIResources {
+			// The garbage collector does not look at Events.
+			if slices.Contains(res.Verbs, "list") && slices.Contains(res.Verbs, "delete") && (res.Namespaced || namespace == "") && res.Name != "events" {
+				kinds = append(kinds, gv.WithResource(res.Name))
+			}
+		}
+	}
+	return kinds, unread, nil
+}
+
+// ownedBy lists the objects of gvr that belong to item's object.
+func (r *Recovery) ownedBy(ctx context.Context, gvr schema.GroupVersionResource, item *Item) ([]string, error) {
+	var owned []string
+	opts := metav1.ListOptions{Limit: dependentsPage}
+	for {
+		page, err := r.Metadata.Resource(gvr).Namespace(item.Namespace).List(ctx, opts)
+		if err != nil {
+			return owned, err
+		}
+		for i := range page.Items {
+			m := &page.Items[i]
+			if slices.ContainsFunc(m.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == item.uid }) {
+				owned = append(owned, gvr.GroupResource().String()+" "+joinName(m.Namespace, m.Name))
+			}
+		}
+		if opts.Continue = page.Continue; opts.Continue == "" {
+			return owned, nil
+		}
+	}
+}
+
+// firstFew names the first three of many.
+func firstFew(names []string) string {
+	text := strings.Join(names[:min(3, len(names))], ", ")
+	if len(names) > 3 {
+		text += fmt.Sprintf(" and %d more", len(names)-3)
+	}
+	return text
+}
