@@ -12,7 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
 )
 
@@ -125,3 +127,86 @@ func TestLiveStoredRevisions(t *testing.T) {
 		})
 	}
 }
+
+const chainProfile = `apiVersion: holdfast.dev/v1alpha1
+kind: GuardProfile
+metadata: {name: chain}
+spec:
+  resources:
+  - resource: leaves.cp.nuodb.com
+    referencedBy: [{resource: twigs.cp.nuodb.com, path: '{.spec.leaf}'}]
+  - resource: twigs.cp.nuodb.com
+    referencedBy: [{resource: boughs.cp.nuodb.com, path: '{.spec.twig}'}, {resource: twigs.cp.nuodb.com, path: '{.spec.twig}'}]
+    storedRevisions: &stored {path: '{.status.revisions[*]}', number: '{.number}', spec: '{.spec}', encoding: json}
+  - resource: boughs.cp.nuodb.com
+    referencedBy: [{resource: roots.cp.nuodb.com, path: '{.spec.bough}'}]
+    storedRevisions: *stored
+`
+
+// A pin by an older revision counts if that revision is pinned itself.
+func TestPinsOfPins(t *testing.T) {
+	t.Parallel()
+	profiles, err := profile.Parse([]byte(chainProfile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := profile.NewSet(profiles...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := func(name, revision string) map[string]any { return map[string]any{"name": name, "revision": revision} }
+	with := func(kind, name string, spec map[string]any, number string, old map[string]any) *unstructured.Unstructured {
+		o := object(kind, "ns", name, spec)
+		o.Object["status"] = map[string]any{"revisions": []any{map[string]any{"number": number, "spec": old}}}
+		return o
+	}
+	twig := with("Twig", "twig", nil, "1", map[string]any{"leaf": "leaf"})
+	bough := func(pins string) *unstructured.Unstructured {
+		return with("Bough", "bough", nil, "2", map[string]any{"twig": ref("twig", pins)})
+	}
+	root := func(pins string) *unstructured.Unstructured {
+		return object("Root", "ns", "root", map[string]any{"bough": ref("bough", pins)})
+	}
+	// Two older revisions that pin each other, and nothing else does.
+	ring := func(name, other string) *unstructured.Unstructured {
+		return with("Twig", name, nil, "1", map[string]any{"leaf": "leaf", "twig": ref(other, "1")})
+	}
+	tests := map[string]struct {
+		twigs, boughs, roots []*unstructured.Unstructured
+		want                 []string
+	}{
+		"all the way":                    {twigs: of(twig), boughs: of(bough("1")), roots: of(root("2")), want: []string{"twig ns/twig (1, bough ns/bough)"}},
+		"the last link is missing":       {twigs: of(twig), boughs: of(bough("1"))},
+		"the last link pins another":     {twigs: of(twig), boughs: of(bough("1")), roots: of(root("3"))},
+		"the middle link pins another":   {twigs: of(twig), boughs: of(bough("3")), roots: of(root("2"))},
+		"the middle link pins nothing":   {twigs: of(twig), boughs: of(bough("")), roots: of(root("2"))},
+		"they only pin each other":       {twigs: of(ring("a", "b"), ring("b", "a"))},
+		"an older revision pins its own": {twigs: of(ring("a", "a"))},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := &view{plan: newPlan(set), tables: map[schema.GroupResource]*table{}}
+			for plural, objects := range map[string][]*unstructured.Unstructured{"twigs": tc.twigs, "boughs": tc.boughs, "roots": tc.roots} {
+				k := v.plan.kinds[resource(plural)]
+				v.tables[k.resource] = newTable(k)
+				for _, o := range objects {
+					v.tables[k.resource].set(k.read(o))
+				}
+			}
+			use, err := v.use(guard.Target{Resource: resource("leaves"), Kind: "Leaf", Namespace: "ns", Name: "leaf"}, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range use.First {
+				got = append(got, r.String()+" ("+r.Stored+", "+r.PinnedBy+")")
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("referrers (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func of(objects ...*unstructured.Unstructured) []*unstructured.Unstructured { return objects }
