@@ -34,6 +34,11 @@ test: ## Run all tests, also those on real servers; a skipped one is a failure (
 	@go build -o bin/report ./test/report
 	@go test -json -count=1 -timeout 30m $(PKG) | bin/report
 
+.PHONY: reliability
+reliability: ## Run the suite of faults and random operations with its long counts (HOLDFAST_SEED=N: once more as before)
+	@test/controlplane/build.sh >/dev/null
+	HOLDFAST_RELIABILITY=1 go test -count=1 -timeout 3h ./test/e2e/reliability -ginkgo.v
+
 .PHONY: run
 run: ## Show the main job on a real control plane, then keep it up to try it out (ONCE=1: end after the story)
 	@go build -o bin/playground ./test/e2e/playground
