@@ -5,6 +5,7 @@ package harness
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 )
@@ -27,6 +29,8 @@ type Runner struct {
 	Binary string
 	// Env are further variables, NAME=value.
 	Env []string
+	// Timeout ends a command that waits for what never comes; 2 minutes when zero.
+	Timeout time.Duration
 }
 
 // As is the same Runner for another user's kubeconfig.
@@ -56,6 +60,9 @@ func (r Runner) RunInput(ctx context.Context, input, name string, args ...string
 	if name == "holdfast" {
 		path = r.Binary
 	}
+	timeout := cmp.Or(r.Timeout, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	home := filepath.Join(r.Cluster.Dir, "home")
 	// Nothing of the user's own configuration, nor of a terminal's width or colours.
@@ -68,8 +75,13 @@ func (r Runner) RunInput(ctx context.Context, input, name string, args ...string
 	err := cmd.Run()
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), Output: both.buffer.String(), Code: cmd.ProcessState.ExitCode()}
 	var exit *exec.ExitError
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("%s was killed after %s", name, timeout)
+	}
 	if err != nil && !errors.As(err, &exit) {
-		result.Code, result.Stderr, result.Output = -1, err.Error(), err.Error()
+		result.Code = -1
+		result.Stderr += err.Error() + "\n"
+		result.Output += err.Error() + "\n"
 	}
 	return result
 }

@@ -55,6 +55,8 @@ func run(ctx context.Context, out *screen, once bool) (err error) {
 	}
 	defer func() { err = errors.Join(err, holdfast.Stop()) }()
 	s := &story{ctx: ctx, out: out, holdfast: holdfast, user: holdfast.Admin()}
+	// A delete that should be refused and is not waits for the finalizer for ever.
+	s.user.Timeout = 20 * time.Second
 	if s.client, err = dynamic.NewForConfig(cluster.Config); err != nil {
 		return err
 	}
