@@ -188,7 +188,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	// The chart without the built-in profile has one rule less.
-	const want = 6
+	const want = 8
 	if rules != want {
 		t.Errorf("%d rules, want %d", rules, want)
 	}

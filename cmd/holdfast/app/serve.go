@@ -5,6 +5,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -16,6 +17,9 @@ import (
 	"github.com/holdfast-dev/holdfast/certs"
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
+
+// drainDefault is how long it may take until every node sends requests elsewhere.
+const drainDefault = 5 * time.Second
 
 // serveOptions are what 'holdfast serve' is told on its command line.
 type serveOptions struct {
@@ -30,6 +34,7 @@ type serveOptions struct {
 	metrics     string
 	health      string
 	verbosity   int
+	drain       time.Duration
 
 	// What Complete makes of them.
 	set        *profile.Set
@@ -51,6 +56,9 @@ func newServeCmd(streams genericiooptions.IOStreams, run runServe) *cobra.Comman
 			"  holdfast serve --profiles nuodb --profile-file billing.yaml --webhook-url https://127.0.0.1:9443",
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.webhookURL != "" && !cmd.Flags().Changed("drain") {
+				o.drain = 0
+			}
 			if err := o.validate(); err != nil {
 				return err
 			}
@@ -76,6 +84,7 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.clusterRole, "cluster-role", "holdfast", "the installation's ClusterRole, with which the webhook configuration goes; it need not exist")
 	flags.StringVar(&o.metrics, "metrics-bind-address", ":8080", "where /metrics is served; 0 switches it off")
 	flags.StringVar(&o.health, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
+	flags.DurationVar(&o.drain, "drain", drainDefault, "how long to go on answering after being asked to end, until the Service sends no more requests here; without a Service (--webhook-url) it ends at once by default")
 	flags.IntVarP(&o.verbosity, "verbosity", "v", 0, "how much is logged: 0 what changes something, 1 every answer")
 }
 
@@ -88,6 +97,9 @@ func (o *serveOptions) validate() error {
 	}
 	for _, problem := range validation.IsDNS1035Label(o.service) {
 		return usagef("--service-name %q: %s", o.service, problem)
+	}
+	if o.drain < 0 {
+		return usagef("--drain %s: must be 0 or more", o.drain)
 	}
 	if o.verbosity < 0 {
 		return usagef("--verbosity %d: must be 0 or more", o.verbosity)

@@ -38,11 +38,24 @@ type election struct {
 	// lead runs while this replica leads; its context ends with the lease.
 	lead func(ctx context.Context)
 
+	// ending is closed when the process is asked to end. It goes on answering
+	// for a while then, but lets another one lead at once.
+	ending <-chan struct{}
+
 	working sync.Mutex
 }
 
 // Start implements manager.Runnable.
 func (e *election) Start(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-e.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	host, err := os.Hostname()
 	if err != nil {
 		return fmt.Errorf("name this replica: %w", err)

@@ -73,7 +73,8 @@ func serve(ctx context.Context, o *serveOptions) error {
 		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
 		server:       server,
 		rights:       rightsCheck(kube, o.set),
-		election:     &election{kube: kube, namespace: o.namespace},
+		election:     &election{kube: kube, namespace: o.namespace, ending: ctx.Done()},
+		ending:       ctx.Done(),
 	}
 	if err := upkeep.addTo(mgr); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
@@ -88,7 +89,21 @@ func serve(ctx context.Context, o *serveOptions) error {
 		}
 	}
 	logger.Info("Holdfast starts", "version", version, "namespace", o.namespace, "resources", len(o.set.Resources()))
-	return mgr.Start(ctx)
+	running, stop := drained(ctx, o.drain)
+	defer stop()
+	return mgr.Start(running)
+}
+
+// drained ends some time after ctx, while which requests that are still sent
+// here are answered: a Service takes a moment to notice that a Pod is ending.
+func drained(ctx context.Context, after time.Duration) (context.Context, context.CancelFunc) {
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		ctrl.Log.Info("Holdfast ends", "after", after.String())
+		timer := time.AfterFunc(after, stop)
+		context.AfterFunc(running, func() { timer.Stop() })
+	})
+	return running, stop
 }
 
 func newManager(o *serveOptions, cert *certs.Keeper) (ctrl.Manager, error) {
@@ -150,8 +165,11 @@ func newLogger(o *serveOptions) logr.Logger {
 
 type digestKey struct{}
 
-// withDigest notes which profiles the registration that led here was built from.
+// withDigest notes which profiles the registration that led here was built
+// from. When the process is asked to end, the server cancels the requests that
+// are under way; an answer is finished instead, within its own time.
 func withDigest(ctx context.Context, r *http.Request) context.Context {
+	ctx = context.WithoutCancel(ctx)
 	return context.WithValue(ctx, digestKey{}, strings.TrimPrefix(r.URL.Path, registration.PathPrefix))
 }
 

@@ -56,6 +56,7 @@ func TestServeInput(t *testing.T) {
 		"bad namespace":         {args: []string{"--profiles=nuodb", "--namespace=Not_A_Name"}, wantCode: 2, wantText: "--namespace"},
 		"bad service":           {args: []string{"--profiles=nuodb", "--service-name=1x"}, wantCode: 2, wantText: "--service-name"},
 		"negative verbosity":    {args: []string{"--profiles=nuodb", "--verbosity=-1"}, wantCode: 2, wantText: "--verbosity"},
+		"negative drain":        {args: []string{"--profiles=nuodb", "--drain=-1s"}, wantCode: 2, wantText: "--drain"},
 		"unknown flag":          {args: []string{"--profile=nuodb"}, wantCode: 2, wantText: "unknown flag"},
 		"stray word":            {args: []string{"--profiles=nuodb", "now"}, wantCode: 2, wantText: "now"},
 		"unknown context":       {args: []string{"--profiles=nuodb", "--context=other"}, wantCode: 2, wantText: "other"},

@@ -43,6 +43,8 @@ type upkeep struct {
 	server       ctrlwebhook.Server
 	rights       func(ctx context.Context)
 	election     *election
+	// ending is closed when the process is asked to end.
+	ending <-chan struct{}
 
 	toFollow, toLead chan struct{}
 	done             atomic.Bool
@@ -56,6 +58,7 @@ func (u *upkeep) addTo(mgr ctrl.Manager) error {
 		"certificate": func(*http.Request) error { _, err := u.certificate.GetCertificate(nil); return err },
 		"webhook":     u.server.StartedChecker(),
 		"registered":  u.registered,
+		"staying":     u.staying,
 	} {
 		if err := mgr.AddReadyzCheck(name, check); err != nil {
 			return err
@@ -102,6 +105,16 @@ func (u *upkeep) registered(*http.Request) error {
 		return nil
 	}
 	return errors.New("the webhook configuration is not applied yet")
+}
+
+// staying tells the Service not to send requests here any more.
+func (u *upkeep) staying(*http.Request) error {
+	select {
+	case <-u.ending:
+		return errors.New("this replica is ending")
+	default:
+		return nil
+	}
 }
 
 func (u *upkeep) trigger() {
