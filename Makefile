@@ -17,6 +17,10 @@ help: ## Show what can be made
 build: ## Build bin/holdfast
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
 
+.PHONY: image
+image: ## Build the container image
+	docker build --build-arg VERSION=$(VERSION) --tag holdfast-dev/holdfast:$(VERSION) .
+
 .PHONY: controlplane
 controlplane: ## Build kube-apiserver, controller manager, etcd, kubectl and Helm, once, into the cache
 	@test/controlplane/build.sh
