@@ -43,6 +43,9 @@ type Options struct {
 	ProfileFiles map[string]string
 	// Values are further values of the chart.
 	Values map[string]any
+	// Helm is helm3 or helm4 to let it install the whole chart, the Deployment
+	// included, whose Pods find no node. By default kubectl applies the rights alone.
+	Helm string
 }
 
 // Holdfast is an installation whose process may run or not.
@@ -63,10 +66,11 @@ type Holdfast struct {
 	// Rights are the rendered ServiceAccount and RBAC objects.
 	Rights []*unstructured.Unstructured
 
-	dir string
-	mu  sync.Mutex
-	run *process
-	log string
+	dir  string
+	helm string
+	mu   sync.Mutex
+	run  *process
+	log  string
 }
 
 // Install renders the chart, creates the namespace and applies the rendered
@@ -78,7 +82,7 @@ func Install(ctx context.Context, cluster *controlplane.Cluster, options Options
 	if len(options.Profiles) == 0 && len(options.ProfileFiles) == 0 {
 		options.Profiles = []string{"nuodb"}
 	}
-	h := &Holdfast{Cluster: cluster, Namespace: options.Namespace}
+	h := &Holdfast{Cluster: cluster, Namespace: options.Namespace, helm: options.Helm}
 	var err error
 	if h.Binary, err = Build(ctx); err != nil {
 		return nil, err
@@ -186,6 +190,37 @@ func (h *Holdfast) take(manifests []byte) error {
 // Apply creates the namespace and the rendered rights, or puts them right, and
 // takes a new token for the service account. A running process keeps its old one.
 func (h *Holdfast) Apply(ctx context.Context) error {
+	var err error
+	if h.helm == "" {
+		err = h.applyRights(ctx)
+	} else {
+		err = h.Upgrade(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	h.Kubeconfig, err = h.Cluster.KubeconfigFor(ctx, h.Namespace, "holdfast")
+	return err
+}
+
+// Upgrade installs or upgrades the release "holdfast" with further arguments
+// for Helm, such as --set. They do not reach the process.
+func (h *Holdfast) Upgrade(ctx context.Context, args ...string) error {
+	root, err := Root(ctx)
+	if err != nil {
+		return err
+	}
+	args = append([]string{
+		"upgrade", "--install", "holdfast", filepath.Join(root, "config", "chart", "holdfast"),
+		"--namespace", h.Namespace, "--create-namespace", "--values", filepath.Join(h.dir, "values.json"),
+	}, args...)
+	if result := h.admin().Run(ctx, h.helm, args...); result.Code != 0 {
+		return fmt.Errorf("install chart: %s exited with %d: %s", h.helm, result.Code, result.Stderr)
+	}
+	return nil
+}
+
+func (h *Holdfast) applyRights(ctx context.Context) error {
 	docs := []string{fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}\n", h.Namespace)}
 	for _, o := range h.Rights {
 		text, err := yaml.Marshal(o.Object)
@@ -198,9 +233,7 @@ func (h *Holdfast) Apply(ctx context.Context) error {
 	if result.Code != 0 {
 		return fmt.Errorf("apply rights: kubectl exited with %d: %s", result.Code, result.Stderr)
 	}
-	var err error
-	h.Kubeconfig, err = h.Cluster.KubeconfigFor(ctx, h.Namespace, "holdfast")
-	return err
+	return nil
 }
 
 // admin runs commands as an administrator.
