@@ -17,9 +17,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
 	"github.com/holdfast-dev/holdfast/recovery"
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
@@ -97,6 +99,24 @@ var _ = Describe("A recovery that is killed", func() {
 			Expect(kills).To(Equal(4), "journal, create, status, journal")
 		})
 	}
+})
+
+var _ = Describe("A recovery that is killed after the status", func() {
+	It("leaves what the operator has made of the status since", func(ctx SpecContext) {
+		space := newNamespace(ctx)
+		newTier(ctx, space, "t")
+		deleteByMistake(ctx, "servicetier", space, "t")
+		killed, err := runVictim(ctx, job{Kubeconfig: cluster.Kubeconfig, At: 4, Answered: true, Undo: []string{"ServiceTier/" + space + "/t"}})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(killed).To(BeTrue())
+		const newer = `{"status":{"history":{"revisions":[{"generation":1,"creationTimestamp":"2026-03-03T00:00:00Z","spec":"e30K"}]}}}`
+		operated, err := client.Resource(harness.Tiers()).Namespace(space).Patch(ctx, "t", types.MergePatchType, []byte(newer), metav1.PatchOptions{FieldManager: "operator"}, "status")
+		Expect(err).NotTo(HaveOccurred())
+		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
+		expectDone(r)
+		Expect(get(ctx, harness.Tiers(), space, "t")).To(Equal(operated))
+		Expect(snapshotsOf(ctx, space, "t")[0].Journal.Phase).To(Equal(snapshot.PhaseDone))
+	})
 })
 
 // save takes a snapshot of an object as it is, and gives its ID.
@@ -212,34 +232,52 @@ var _ = Describe("An undo whose requests go wrong", func() {
 		Expect(records[0].Journal).To(BeNil())
 	})
 
+	It("starts over when somebody writes to the object between its saving and its removal", func(ctx SpecContext) {
+		space := newNamespace(ctx)
+		newTier(ctx, space, "t")
+		deleteByMistake(ctx, "servicetier", space, "t")
+		r := faulty(ctx, 2, func() error { return retouch(ctx, space, "t", 7) }, nil)
+		o := undo(ctx, r, space, func() {})
+		Expect(o.Result).To(Equal(recovery.ResultDone), o.Reason)
+		Expect(get(ctx, harness.Tiers(), space, "t").GetAnnotations()).To(HaveKeyWithValue("retouched", "7"))
+		records := snapshotsOf(ctx, space, "t")
+		Expect(records).To(HaveLen(2))
+		Expect(records[0].Journal.Phase).To(Equal(snapshot.PhaseDone))
+		Expect(records[1].Journal).To(BeNil(), "the version that did not come back")
+	})
+
 	It("keeps up with somebody who keeps writing to the object", func(ctx SpecContext) {
 		space := newNamespace(ctx)
 		newTier(ctx, space, "t")
 		deleteByMistake(ctx, "servicetier", space, "t")
-		stop, writes := make(chan struct{}), make(chan int)
+		stop, last := make(chan struct{}), make(chan string)
 		go func() {
 			defer GinkgoRecover()
-			n := 0
-			for ; ; n++ {
+			done := ""
+			for n := 0; ; n++ {
 				select {
 				case <-stop:
-					writes <- n
+					last <- done
 					return
 				case <-time.After(10 * time.Millisecond):
 				}
 				err := retouch(ctx, space, "t", n)
-				if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+				if err == nil {
+					done = fmt.Sprint(n)
+				} else if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 					Expect(err).NotTo(HaveOccurred())
 				}
 			}
 		}()
 		o := undo(ctx, faulty(ctx, 0, nil, nil), space, func() {})
 		close(stop)
-		Expect(<-writes).To(BeNumerically(">", 0))
+		written := <-last
+		Expect(written).NotTo(BeEmpty(), "nothing was written meanwhile")
 		Expect(o.Result).To(Equal(recovery.ResultDone), o.Reason)
 		after := get(ctx, harness.Tiers(), space, "t")
 		Expect(after.GetDeletionTimestamp()).To(BeNil())
 		Expect(after.GetFinalizers()).To(ConsistOf(finalizer, "example.com/second"))
+		Expect(after.GetAnnotations()).To(HaveKeyWithValue("retouched", written), "a write got lost")
 	})
 })
 
