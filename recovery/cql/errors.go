@@ -73,8 +73,8 @@ func NewError(kind Kind, format string, args ...any) error {
 	return &Error{Kind: kind, message: fmt.Sprintf(format, args...)}
 }
 
-// explain turns an error of the driver into one of ours.
-func explain(err error) error {
+// explain turns an error of the driver into one of ours; ctx is the request's.
+func explain(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -83,6 +83,10 @@ func explain(err error) error {
 		return err
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		if ctx.Err() == nil {
+			// The driver ends what is under way on a connection that breaks so.
+			return &Error{KindConnection, "the connection to the database broke", gocql.ErrConnectionClosed}
+		}
 		return &Error{KindCanceled, "stopped before the server answered", err}
 	}
 	kind, hint := classify(err)

@@ -79,6 +79,24 @@ func (p *hostPolicy) Pick(q gocql.ExecutableQuery) gocql.NextHost {
 	}
 }
 
+// otherNode asks a second node, and a third, when the connection to the first
+// breaks. It is for reads: what writes is repeated by its caller, who knows
+// whether that is harmless.
+type otherNode struct{}
+
+const mostNodesAsked = 3
+
+// Attempt says whether there may be another try.
+func (otherNode) Attempt(q gocql.RetryableQuery) bool { return q.Attempts() < mostNodesAsked }
+
+// GetRetryType says where to try again after err.
+func (otherNode) GetRetryType(err error) gocql.RetryType {
+	if kind, _ := classify(err); kind == KindConnection {
+		return gocql.RetryNextHost
+	}
+	return gocql.Rethrow
+}
+
 type pinnedHost struct{ info *gocql.HostInfo }
 
 // Info is the node.

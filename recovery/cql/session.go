@@ -60,7 +60,7 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 		return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.Hosts, ", "), ctx.Err())
 	}
 	if r.err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.Hosts, ", "), explain(r.err))
+		return nil, fmt.Errorf("connect to %s: %w", strings.Join(c.Hosts, ", "), explain(ctx, r.err))
 	}
 	s := &Session{session: r.session, hosts: policy}
 	if s.scylla, err = isScylla(ctx, s); err != nil {
@@ -90,17 +90,27 @@ func (s *Session) Rows(ctx context.Context, st Statement) Rows {
 	if st.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, st.Timeout)
 	}
-	return &rows{iter: s.query(ctx, st).Iter(), cancel: cancel}
+	iter := s.query(ctx, st).RetryPolicy(otherNode{}).Iter()
+	for attempt := 1; attempt < mostNodesAsked && iter.NumRows() == 0 && !iter.WillSwitchPage(); attempt++ {
+		// No rows: either there are none, or the connection broke meanwhile, which
+		// the driver does not always take for a reason to ask another node.
+		err := explain(ctx, iter.Close())
+		if KindOf(err) != KindConnection {
+			return &rows{ctx: ctx, err: err, cancel: cancel}
+		}
+		iter = s.query(ctx, st).RetryPolicy(otherNode{}).Iter()
+	}
+	return &rows{ctx: ctx, iter: iter, cancel: cancel}
 }
 
 // Exec runs a statement that answers no rows.
 func (s *Session) Exec(ctx context.Context, st Statement) error {
 	if s.frameTimestamps.Load() {
-		return explain(s.execInFrame(ctx, st))
+		return explain(ctx, s.execInFrame(ctx, st))
 	}
-	err := explain(s.query(ctx, st).Exec())
+	err := explain(ctx, s.query(ctx, st).Exec())
 	if s.refusesTimestamps(err) {
-		return explain(s.execInFrame(ctx, st))
+		return explain(ctx, s.execInFrame(ctx, st))
 	}
 	return err
 }
@@ -128,16 +138,16 @@ func (s *Session) refusesTimestamps(err error) bool {
 // of them take effect, or none.
 func (s *Session) Batch(ctx context.Context, statements []Statement) error {
 	if s.frameTimestamps.Load() {
-		return explain(s.batchInFrame(ctx, statements))
+		return explain(ctx, s.batchInFrame(ctx, statements))
 	}
 	b := s.session.NewBatch(gocql.LoggedBatch).WithContext(ctx)
 	for _, st := range statements {
 		b.SetConsistency(st.Consistency)
 		b.Query(st.Text, st.Values...)
 	}
-	err := explain(s.session.ExecuteBatch(b))
+	err := explain(ctx, s.session.ExecuteBatch(b))
 	if s.refusesTimestamps(err) {
-		return explain(s.batchInFrame(ctx, statements))
+		return explain(ctx, s.batchInFrame(ctx, statements))
 	}
 	return err
 }
@@ -156,17 +166,22 @@ func (s *Session) batchInFrame(ctx context.Context, statements []Statement) erro
 }
 
 type rows struct {
-	iter   *gocql.Iter
+	ctx    context.Context // of the request
+	iter   *gocql.Iter     // nil: there are no rows
+	err    error
 	cancel context.CancelFunc
 }
 
 // Scan reads the next row.
-func (r *rows) Scan(dest ...any) bool { return r.iter.Scan(dest...) }
+func (r *rows) Scan(dest ...any) bool { return r.iter != nil && r.iter.Scan(dest...) }
 
 // Close ends the reading, and tells what went wrong.
 func (r *rows) Close() error {
 	defer r.cancel()
-	return explain(r.iter.Close())
+	if r.iter == nil {
+		return r.err
+	}
+	return explain(r.ctx, r.iter.Close())
 }
 
 // Querier reads rows.

@@ -61,7 +61,7 @@ func eachDevice(ctx context.Context, db Database, s *scanner, job deviceJob) err
 	}
 	failures, err := s.run(ctx, rangeJob{
 		share: job.share, splits: deviceRanges, page: pageDevices,
-		work: func(ctx context.Context, r cql.Range, page int) (rangeCounts, error) {
+		work: func(ctx context.Context, r cql.Range, page int) (rangeCounts, finishRange, error) {
 			rows := db.Rows(ctx, cql.Statement{Text: text, Values: []any{r.Start, r.End}, Consistency: job.level, PageSize: page})
 			for {
 				var d device
@@ -70,10 +70,10 @@ func eachDevice(ctx context.Context, db Database, s *scanner, job deviceJob) err
 				}
 				if err := job.do(ctx, &d); err != nil {
 					_ = rows.Close()
-					return rangeCounts{}, err
+					return rangeCounts{}, nil, err
 				}
 			}
-			return rangeCounts{}, rows.Close()
+			return rangeCounts{}, nil, rows.Close()
 		},
 	})
 	if err != nil {

@@ -52,18 +52,19 @@ func (s *sweep) futureDated(ctx context.Context, p partition) (int64, error) {
 	return written, nil
 }
 
-// latestWrite is the latest time at which a scalar of the partition's first
-// rows was written, in microseconds; 0 when the server does not tell.
+// latestWrite is the latest time at which a value of the partition's first rows
+// was written, in microseconds; 0 when the server does not tell.
 func (r *run) latestWrite(ctx context.Context, t shared, p partition) (int64, error) {
-	schema, found, err := cql.ReadTable(ctx, r.db, r.target.table(t.name))
-	if err != nil || !found {
+	f, err := r.format(ctx, t.name)
+	if err != nil {
 		return 0, err
 	}
 	var expressions []string
-	for _, c := range schema.Columns {
-		if c.Kind == cql.Regular && !isCollection(c.Type) {
-			expressions = append(expressions, cql.WriteTime(c.Name))
-		}
+	for _, c := range f.stamped {
+		expressions = append(expressions, cql.WriteTime(c))
+	}
+	if len(expressions) == 0 {
+		return 0, nil
 	}
 	cells := make([]cql.Cell, len(expressions))
 	dest := make([]any, len(cells))

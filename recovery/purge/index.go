@@ -41,7 +41,7 @@ func (s *sweep) index(ctx context.Context) (rangeCounts, error) {
 	pass.work.deleteText = cql.Delete(s.target.table(tableDatastreams), datastreamsKey())
 	if s.backup != nil {
 		var err error
-		if pass.work.rows, _, err = newRowFormat(ctx, s.db, s.target.table(tableDatastreams)); err != nil {
+		if pass.work.rows, err = s.format(ctx, tableDatastreams); err != nil {
 			return rangeCounts{}, err
 		}
 	}

@@ -117,10 +117,10 @@ func (r *run) exportObject(ctx context.Context, share cql.Range) error {
 	text := cql.SelectRange(t, f.expressions(), objectKey())
 	failures, err := r.scan.run(ctx, rangeJob{
 		share: share, splits: r.state.header.Splits, page: pageRows, done: done,
-		work: func(ctx context.Context, part cql.Range, page int) (rangeCounts, error) {
+		work: func(ctx context.Context, part cql.Range, page int) (rangeCounts, finishRange, error) {
 			st := cql.Statement{Text: text, Values: []any{part.Start, part.End}, Consistency: r.o.Consistency, PageSize: page}
 			n, err := r.backup.saveAt(ctx, r.db, f, savedRead{st, r.scan.generation.Load()})
-			return rangeCounts{Rows: n}, err
+			return rangeCounts{Rows: n}, nil, err
 		},
 		after: func() {
 			ranges, total, c := done.Progress()

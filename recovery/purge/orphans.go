@@ -103,7 +103,7 @@ func (f *orphanFinder) table(ctx context.Context, t shared) error {
 	var ranges int64
 	failures, err := f.scan.run(ctx, rangeJob{
 		share: cql.FullRing(), splits: splits, page: pageKeys,
-		work: func(ctx context.Context, r cql.Range, page int) (rangeCounts, error) {
+		work: func(ctx context.Context, r cql.Range, page int) (rangeCounts, finishRange, error) {
 			here := map[cql.UUID]int64{}
 			rows := f.db.Rows(ctx, cql.Statement{Text: text, Values: []any{r.Start, r.End}, Consistency: f.o.Consistency, PageSize: page})
 			var p partition
@@ -114,12 +114,12 @@ func (f *orphanFinder) table(ctx context.Context, t shared) error {
 				}
 			}
 			if err := rows.Close(); err != nil {
-				return rangeCounts{}, err
+				return rangeCounts{}, nil, err
 			}
 			for id, n := range here {
 				f.add(id, n, field)
 			}
-			return rangeCounts{}, nil
+			return rangeCounts{}, nil, nil
 		},
 		after: func() {
 			f.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,9 +55,13 @@ const (
 	triesOfSplit      = 3
 )
 
-// rangeWork works on one range with pages of a size. It is called again for the
-// same range after an error; what it counted before the error stands.
-type rangeWork func(ctx context.Context, r cql.Range, page int) (rangeCounts, error)
+// rangeWork reads one range with pages of a size. It is called again for the
+// same range after an error; what it counted before the error stands. What it
+// began and need not be read for, such as deletes, is waited for by finish,
+// which may be nil: meanwhile another range is read.
+type rangeWork func(ctx context.Context, r cql.Range, page int) (counts rangeCounts, finish finishRange, err error)
+
+type finishRange func() (rangeCounts, error)
 
 // rangeJob is one pass over a part of the ring.
 type rangeJob struct {
@@ -68,6 +71,12 @@ type rangeJob struct {
 	done   *rangeMap // nil: nothing is remembered
 	work   rangeWork
 	after  func() // called after each range, may be nil
+	// whole leaves ranges that cannot be read for their tombstones as they are:
+	// the caller has another way before they are taken apart.
+	whole bool
+	// splitsLeft bounds how often one range is taken apart: with trouble in all
+	// of its parts, ever smaller ones would never end.
+	splitsLeft *int
 }
 
 // rangeFailure is a range that could not be read.
@@ -121,7 +130,7 @@ func (s *scanner) one(ctx context.Context, job rangeJob, r cql.Range, i int) ([]
 	if job.done != nil && job.done.Has(i) {
 		return nil, nil
 	}
-	counts, failed, err := s.process(ctx, job, r, 0)
+	counts, failed, err := s.process(ctx, job.bounded(), r, 0)
 	if err != nil {
 		if job.done != nil {
 			job.done.Add(counts)
@@ -156,8 +165,8 @@ func (s *scanner) process(ctx context.Context, job rangeJob, r cql.Range, depth 
 		kind := cql.KindOf(err)
 		last := attempt+1 >= tries
 		switch {
-		case kind == cql.KindTombstones && r.Width() > smallestWidth,
-			kind == cql.KindTimeout && job.page <= smallestPage && depth < mostTimeoutSplits && r.Width() > smallestWidth:
+		case kind == cql.KindTombstones && !job.whole && job.mayBisect(r),
+			kind == cql.KindTimeout && job.page <= smallestPage && depth < mostTimeoutSplits && job.mayBisect(r):
 			c, failed, err := s.bisect(ctx, job, r, depth)
 			counts.add(c)
 			return counts, failed, err
@@ -168,7 +177,7 @@ func (s *scanner) process(ctx context.Context, job rangeJob, r cql.Range, depth 
 		case kind == cql.KindTimeout:
 			job.page = max(job.page/4, smallestPage)
 		}
-		if kind == cql.KindUnavailable || kind == cql.KindConnection {
+		if kind == cql.KindUnavailable {
 			s.pause(s.backoff.First)
 		}
 		if err := s.backoff.waiter().wait(ctx, attempt); err != nil {
@@ -177,7 +186,20 @@ func (s *scanner) process(ctx context.Context, job rangeJob, r cql.Range, depth 
 	}
 }
 
+// mostBisections is enough to find two partitions in a range.
+const mostBisections = 100
+
+func (j rangeJob) bounded() rangeJob {
+	j.splitsLeft = new(mostBisections)
+	return j
+}
+
+func (j rangeJob) mayBisect(r cql.Range) bool {
+	return r.Width() > smallestWidth && *j.splitsLeft > 0
+}
+
 func (s *scanner) bisect(ctx context.Context, job rangeJob, r cql.Range, depth int) (counts rangeCounts, failed []rangeFailure, err error) {
+	*job.splitsLeft--
 	for _, half := range r.Split(2) {
 		c, f, err := s.process(ctx, job, half, depth+1)
 		counts.add(c)
@@ -196,8 +218,15 @@ func (s *scanner) attempt(ctx context.Context, job rangeJob, r cql.Range) (range
 	if err := s.limiter.Acquire(ctx); err != nil {
 		return rangeCounts{}, err
 	}
-	c, err := job.work(ctx, r, job.page)
+	c, finish, err := job.work(ctx, r, job.page)
 	s.limiter.Release(outcome(err))
+	if finish != nil {
+		rest, failed := finish()
+		c.add(rest)
+		if err == nil {
+			err = failed
+		}
+	}
 	if err != nil {
 		s.generation.Add(1)
 	}
@@ -241,31 +270,6 @@ func (s *scanner) unpaused(ctx context.Context) error {
 		return nil
 	}
 }
-
-// Bounds of the number of ranges of a scan: small ones are cheap to do again,
-// and mostly one page.
-const (
-	partitionsPerRange = 4000
-	leastRanges        = 64
-	mostRanges         = 262144
-)
-
-// splitsFor is into how many ranges a table of that many partitions is divided.
-func splitsFor(partitions int64) int {
-	n := partitions / partitionsPerRange
-	return int(min(max(n, leastRanges), mostRanges))
-}
-
-// ringShare is the share of the ring that a shard works on.
-func ringShare(index, count int) cql.Range {
-	if count <= 1 {
-		return cql.FullRing()
-	}
-	return cql.RingRange(index, count)
-}
-
-// ringTokens is the number of tokens of the whole ring.
-const ringTokens = float64(math.MaxUint64)
 
 func (f rangeFailure) String() string {
 	return fmt.Sprintf("tokens (%d, %d]: %v", f.Range.Start, f.Range.End, f.Err)

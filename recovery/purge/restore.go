@@ -53,16 +53,6 @@ type restoreFile struct {
 	last  bool  // no later file has rows of its table
 }
 
-// restoreState is kept in the backup's folder.
-type restoreState struct {
-	Stamp    int64 `json:"stamp"`
-	RowStamp int64 `json:"rowStamp"` // 0: the row was not written yet
-	Complete bool  `json:"complete"`
-	Rows     int64 `json:"rows"`
-}
-
-const restoreName = "restore.json"
-
 // PlanRestore looks at a backup and at the database, and says what a restore
 // would do. Nothing is changed.
 func PlanRestore(ctx context.Context, db Database, dir string) (*RestorePlan, error) {
@@ -251,29 +241,6 @@ func (b backupRow) latest() int64 {
 		}
 	}
 	return most
-}
-
-func (p *RestorePlan) state() (restoreState, error) {
-	var s restoreState
-	data, err := os.ReadFile(filepath.Join(p.Backup, restoreName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return s, nil
-	}
-	if err != nil {
-		return s, fmt.Errorf("read state of restore: %w", err)
-	}
-	if err := json.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("read state of restore: %w", err)
-	}
-	return s, nil
-}
-
-func (p *RestorePlan) keep(s restoreState) error {
-	data, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("write state of restore: %w", err)
-	}
-	return writeFile(filepath.Join(p.Backup, restoreName), append(data, '\n'))
 }
 
 // compareTables checks that every table can take its rows back, and finds the

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/holdfast-dev/holdfast/recovery/cql"
 )
@@ -55,6 +56,26 @@ func newRowFormat(ctx context.Context, db Reader, t cql.Table) (rowFormat, bool,
 		f.hidden = collections
 	}
 	return f, true, nil
+}
+
+// format is the row format of a table of the target, found out once.
+func (r *run) format(ctx context.Context, table string) (rowFormat, error) {
+	r.formats.Lock()
+	defer r.formats.Unlock()
+	if f, ok := r.formats.of[table]; ok {
+		return f, nil
+	}
+	f, _, err := newRowFormat(ctx, r.db, r.target.table(table))
+	if err == nil {
+		r.formats.of[table] = f
+	}
+	return f, err
+}
+
+// rowFormats are the row formats found out so far.
+type rowFormats struct {
+	sync.Mutex
+	of map[string]rowFormat
 }
 
 // isCollection says whether a type is stored cell by cell, each with a time of

@@ -31,6 +31,7 @@ type run struct {
 	started time.Time
 	filters map[string]bool // tables whose scans the server filters
 	future  futureRows
+	formats rowFormats
 }
 
 // Execute carries out a plan that was confirmed. An error after the first
@@ -98,7 +99,7 @@ func newRun(db Database, p *Plan, o Options) *run {
 		limit = rate.Limit(o.DeletesPerSecond)
 	}
 	return &run{
-		db: db, o: o, plan: p, target: *p.Target, started: o.Now(), filters: map[string]bool{},
+		db: db, o: o, plan: p, target: *p.Target, started: o.Now(), filters: map[string]bool{}, formats: rowFormats{of: map[string]rowFormat{}},
 		scan: newScanner(db, nodes, o.Backoff),
 		deletes: &deleter{
 			db: db, level: o.Consistency, backoff: o.Backoff,

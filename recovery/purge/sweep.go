@@ -101,11 +101,11 @@ func (s *sweep) table(ctx context.Context, t shared, result *sweptRecord) (faile
 	}
 	work := &tableSweep{sweep: s, shared: t, text: s.scanText(t, filter), filter: filter}
 	if work.deleteText = cql.Delete(s.target.table(t.name), t.key); s.backup != nil {
-		if work.rows, _, err = newRowFormat(ctx, s.db, s.target.table(t.name)); err != nil {
+		if work.rows, err = s.format(ctx, t.name); err != nil {
 			return 0, err
 		}
 	}
-	job := rangeJob{share: s.share, splits: s.splits(), page: pageKeys, done: done, work: work.sweepRange, after: func() {
+	job := rangeJob{share: s.share, splits: s.splits(), page: pageKeys, done: done, work: work.sweepRange, whole: true, after: func() {
 		ranges, total, c := done.Progress()
 		s.o.Observe(Event{Phase: phaseSweep, Table: t.name, Sweep: s.number, Done: int64(ranges), Total: int64(total), Found: c.Found, Deleted: c.Datastreams + c.Properties})
 	}}
@@ -140,8 +140,9 @@ func (s *sweep) again(ctx context.Context, t shared, job rangeJob, failures []ra
 		}
 	}
 	var left []rangeFailure
+	job.whole = false
 	for _, f := range failures {
-		counts, failed, err := s.scan.process(ctx, job, f.Range, 0)
+		counts, failed, err := s.scan.process(ctx, job.bounded(), f.Range, 0)
 		job.done.Add(counts)
 		left = append(left, failed...)
 		if err != nil {

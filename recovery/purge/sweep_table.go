@@ -24,8 +24,9 @@ type tableSweep struct {
 // chunkOfKeys is how many partitions are backed up before they are deleted.
 const chunkOfKeys = 512
 
-// sweepRange deletes the target's partitions in a range.
-func (w *tableSweep) sweepRange(ctx context.Context, r cql.Range, page int) (counts rangeCounts, err error) {
+// sweepRange finds the target's partitions in a range, and begins to delete
+// them.
+func (w *tableSweep) sweepRange(ctx context.Context, r cql.Range, page int) (counts rangeCounts, finish finishRange, err error) {
 	values := []any{r.Start, r.End}
 	if w.filter {
 		values = append(values, w.target.ID)
@@ -54,13 +55,13 @@ func (w *tableSweep) sweepRange(ctx context.Context, r cql.Range, page int) (cou
 	if err == nil && len(chunk) > 0 {
 		err = w.chunk(ctx, group, chunk, &counts)
 	}
-	deleted, failed := group.end()
-	if err == nil {
-		err = failed
-	}
-	counts.Found += deleted - counts.Future
-	counts.deleted(w.name, deleted)
-	return counts, err
+	future := counts.Future
+	return counts, func() (rangeCounts, error) {
+		deleted, err := group.end()
+		done := rangeCounts{Found: deleted - future}
+		done.deleted(w.name, deleted)
+		return done, err
+	}, err
 }
 
 func (c *rangeCounts) deleted(table string, n int64) {

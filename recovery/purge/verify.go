@@ -171,7 +171,7 @@ func (v *verifier) table(ctx context.Context, t shared, share cql.Range) error {
 	var ranges int64
 	failures, err := v.scan.run(ctx, rangeJob{
 		share: share, splits: splits, page: pageKeys,
-		work: func(ctx context.Context, r cql.Range, page int) (rangeCounts, error) {
+		work: func(ctx context.Context, r cql.Range, page int) (rangeCounts, finishRange, error) {
 			var hits []partition
 			rows := v.db.Rows(ctx, cql.Statement{Text: text, Values: []any{r.Start, r.End}, Consistency: v.level, PageSize: page})
 			var p partition
@@ -182,9 +182,9 @@ func (v *verifier) table(ctx context.Context, t shared, share cql.Range) error {
 				}
 			}
 			if err := rows.Close(); err != nil {
-				return rangeCounts{}, err
+				return rangeCounts{}, nil, err
 			}
-			return rangeCounts{}, v.note(ctx, t, hits)
+			return rangeCounts{}, nil, v.note(ctx, t, hits)
 		},
 		after: func() {
 			v.mu.Lock()

@@ -33,7 +33,7 @@ import (
 var (
 	server  *cassandra.Cluster
 	session *gocql.Session
-	binary  string
+	program string
 	number  atomic.Int64
 )
 
@@ -51,8 +51,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() { Expect(server.Close()).To(Succeed()) })
 	session, err = server.Session()
 	Expect(err).NotTo(HaveOccurred())
-	binary = filepath.Join(GinkgoT().TempDir(), "holdfast")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "github.com/holdfast-dev/holdfast/cmd/holdfast").CombinedOutput()
+	program = filepath.Join(GinkgoT().TempDir(), "holdfast")
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/holdfast-dev/holdfast/cmd/holdfast").CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(out))
 }, NodeTimeout(5*time.Minute))
 
@@ -210,7 +210,7 @@ func object(name string, major int) realm.Interface {
 func (p *place) start(ctx context.Context, args []string) (*exec.Cmd, *bytes.Buffer) {
 	GinkgoHelper()
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	Expect(cmd.Start()).To(Succeed())
 	return cmd, &out
