@@ -7,27 +7,34 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+	"k8s.io/klog/v2"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // followDefinitions tells the feeds when the definition of their kind appears,
 // changes or goes. It reads metadata alone, and keeps nothing: a definition may
 // have 1.5 MB. A feed reads its own kind's when it changed.
 func (i *Index) followDefinitions(ctx context.Context) {
-	client := i.options.Metadata.Resource(crdResource)
+	client, log := i.options.Metadata.Resource(crdResource), logf.FromContext(ctx)
 	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-			return client.List(ctx, opts)
+			list, err := client.List(ctx, opts)
+			if err != nil && ctx.Err() == nil {
+				log.Info("CustomResourceDefinitions cannot be followed; changes of them are noticed later", "reason", err.Error())
+			}
+			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			return client.Watch(ctx, opts)
 		},
 	}, i.options.Metadata), nil, definitions{i.feeds}, cache.ReflectorOptions{Name: "definitions", TypeDescription: crdResource.Resource})
-	reflector.RunWithContext(ctx)
+	reflector.RunWithContext(klog.NewContext(ctx, logr.Discard()))
 }
 
 // definitions is a store that passes on names and keeps nothing.

@@ -67,6 +67,7 @@ type feed struct {
 	applied  uint64
 	advanced chan struct{} // closed when applied or epoch rises
 	restart  bool          // the reflector is to list again
+	listing  bool          // it was told so and has not done it yet
 	failure  error         // why it cannot be read now
 }
 
@@ -161,12 +162,15 @@ func (f *feed) mustRestart(epoch uint64) bool {
 	return restart
 }
 
-// listAgain makes the reflector start over; what is known stays.
+// listAgain makes the reflector start over; what is known stays. Once told, it
+// is not disturbed until it has a list: barriers come faster than that.
 func (f *feed) listAgain() {
 	f.mu.Lock()
-	f.restart = true
-	f.mu.Unlock()
-	f.nudge()
+	defer f.mu.Unlock()
+	if !f.listing {
+		f.restart, f.listing = true, true
+		f.nudge()
+	}
 }
 
 // begin prepares for reading kind and gives the epoch to do so in. In another
@@ -194,7 +198,7 @@ func (f *feed) gone() {
 // forget throws away what is known; the caller holds the lock.
 func (f *feed) forget(next state) {
 	f.metrics.edges.Sub(float64(f.table.edges))
-	f.table, f.applied, f.state, f.failure = newTable(f.plan), 0, next, nil
+	f.table, f.applied, f.state, f.failure, f.listing = newTable(f.plan), 0, next, nil, false
 	f.epoch++
 	f.announce()
 }
@@ -247,7 +251,7 @@ func (f *feed) replace(epoch uint64, all []*facts, version uint64) error {
 	if f.epoch != epoch {
 		return errChanged
 	}
-	f.failure = nil
+	f.failure, f.listing = nil, false
 	if f.state == stateSynced && version <= f.applied {
 		return nil
 	}

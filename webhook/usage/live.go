@@ -1,7 +1,6 @@
 // SPDX-FileCopyrightText: The Holdfast Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package usage answers who refers to a guarded object.
 package usage
 
 import (

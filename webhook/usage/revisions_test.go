@@ -164,6 +164,11 @@ func TestPinsOfPins(t *testing.T) {
 	bough := func(pins string) *unstructured.Unstructured {
 		return with("Bough", "bough", nil, "2", map[string]any{"twig": ref("twig", pins)})
 	}
+	twice := bough("1")
+	twice.Object["status"] = map[string]any{"revisions": []any{
+		map[string]any{"number": "2", "spec": map[string]any{"twig": ref("twig", "1")}},
+		map[string]any{"number": "3", "spec": map[string]any{"twig": ref("twig", "7")}},
+	}}
 	root := func(pins string) *unstructured.Unstructured {
 		return object("Root", "ns", "root", map[string]any{"bough": ref("bough", pins)})
 	}
@@ -175,13 +180,14 @@ func TestPinsOfPins(t *testing.T) {
 		twigs, boughs, roots []*unstructured.Unstructured
 		want                 []string
 	}{
-		"all the way":                    {twigs: of(twig), boughs: of(bough("1")), roots: of(root("2")), want: []string{"twig ns/twig (1, bough ns/bough)"}},
-		"the last link is missing":       {twigs: of(twig), boughs: of(bough("1"))},
-		"the last link pins another":     {twigs: of(twig), boughs: of(bough("1")), roots: of(root("3"))},
-		"the middle link pins another":   {twigs: of(twig), boughs: of(bough("3")), roots: of(root("2"))},
-		"the middle link pins nothing":   {twigs: of(twig), boughs: of(bough("")), roots: of(root("2"))},
-		"they only pin each other":       {twigs: of(ring("a", "b"), ring("b", "a"))},
-		"an older revision pins its own": {twigs: of(ring("a", "a"))},
+		"all the way":                              {twigs: of(twig), boughs: of(bough("1")), roots: of(root("2")), want: []string{"twig ns/twig (1, bough ns/bough)"}},
+		"the last link is missing":                 {twigs: of(twig), boughs: of(bough("1"))},
+		"the last link pins another":               {twigs: of(twig), boughs: of(bough("1")), roots: of(root("3"))},
+		"the middle link pins another":             {twigs: of(twig), boughs: of(bough("3")), roots: of(root("2"))},
+		"the middle link pins nothing":             {twigs: of(twig), boughs: of(bough("")), roots: of(root("2"))},
+		"another revision of the middle is pinned": {twigs: of(twig), boughs: of(twice), roots: of(root("3"))},
+		"they only pin each other":                 {twigs: of(ring("a", "b"), ring("b", "a"))},
+		"an older revision pins its own":           {twigs: of(ring("a", "a"))},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
