@@ -14,7 +14,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/utils/ptr"
 )
 
 const (
@@ -100,8 +99,6 @@ func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
 			Annotations: annotations,
 		},
 		Type: SecretType,
-		// A snapshot never changes; what changes about it is in annotations.
-		Immutable: ptr.To(true),
 		Data: map[string][]byte{
 			dataFormat: []byte(format),
 			dataRecord: meta,

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -104,7 +105,6 @@ func (s *Store) write(ctx context.Context, record Record, raw, content []byte) (
 	if err != nil {
 		return Record{}, err
 	}
-	var last error
 	for range saveTries {
 		_, err := s.secrets().Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
 		if err == nil {
@@ -113,45 +113,66 @@ func (s *Store) write(ctx context.Context, record Record, raw, content []byte) (
 		if !apierrors.IsAlreadyExists(err) {
 			return Record{}, err
 		}
-		existing, err := s.existing(ctx, record.ID, content)
+		old, err := s.secret(ctx, record.ID)
+		if errors.Is(err, ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return Record{}, err
+		}
+		existing, err := s.sound(old, content)
 		if err == nil {
 			return s.noteAttempt(ctx, *existing, record)
 		}
-		// Gone or removed as damaged: the next round writes it anew.
-		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrDamaged) {
+		if !errors.Is(err, ErrDamaged) {
 			return Record{}, err
 		}
-		last = err
+		done, err := s.replace(ctx, old, secret)
+		if done || err != nil {
+			return record, err
+		}
 	}
-	return Record{}, fmt.Errorf("gave up after %d tries: %w", saveTries, last)
+	return Record{}, fmt.Errorf("gave up after %d tries: somebody else keeps writing to Secret %q", saveTries, secret.Name)
 }
 
-// existing is the record in place of a version to be saved. One that does not
-// hold this very content is removed and reported as ErrDamaged.
-func (s *Store) existing(ctx context.Context, id string, content []byte) (*Record, error) {
-	secret, err := s.secret(ctx, id)
-	if err != nil {
-		return nil, err
-	}
+// sound is the record of a Secret that holds this very content; otherwise the
+// error is an ErrDamaged.
+func (s *Store) sound(secret *corev1.Secret, content []byte) (*Record, error) {
 	if secret.Type != SecretType {
 		return nil, fmt.Errorf("secret %q in namespace %q is in the way and no snapshot; remove or rename it", secret.Name, s.namespace)
 	}
 	snap, err := s.codec.decode(secret)
-	if err == nil {
-		var stored []byte
-		if stored, err = canonical(snap.Object); err == nil && !bytes.Equal(stored, content) {
-			err = fmt.Errorf("%w: %s: it holds another version than its name says", ErrDamaged, id)
-		}
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		return &snap.Record, nil
+	stored, err := canonical(snap.Object)
+	if err != nil {
+		return nil, err
 	}
-	// A Secret's type and an immutable Secret's data cannot be changed in place.
-	uid := secret.UID
-	if rm := s.secrets().Delete(ctx, secret.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}); rm != nil && !apierrors.IsNotFound(rm) && !apierrors.IsConflict(rm) {
-		return nil, fmt.Errorf("remove damaged snapshot: %w", rm)
+	if !bytes.Equal(stored, content) {
+		return nil, fmt.Errorf("%w: %s: it holds another version than its name says", ErrDamaged, snap.ID)
 	}
-	return nil, err
+	return &snap.Record, nil
+}
+
+// replace puts secret in the place of old, which is damaged, in one write; a
+// recovery that began from old is still noted on it. It reports false if
+// somebody else was quicker.
+func (s *Store) replace(ctx context.Context, old, secret *corev1.Secret) (bool, error) {
+	mended := secret.DeepCopy()
+	mended.ResourceVersion = old.ResourceVersion
+	if _, has := mended.Annotations[annotationJournal]; !has && old.Annotations[annotationJournal] != "" {
+		mended.Annotations[annotationJournal] = old.Annotations[annotationJournal]
+	}
+	_, err := s.secrets().Update(ctx, mended, metav1.UpdateOptions{FieldManager: fieldManager})
+	switch {
+	case err == nil:
+		return true, nil
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return false, nil
+	default:
+		return false, fmt.Errorf("replace damaged snapshot: %w; if that cannot be mended, delete Secret %q in namespace %q", err, secret.Name, s.namespace)
+	}
 }
 
 // noteAttempt notes on an existing snapshot who tried last, and the journal if

@@ -29,17 +29,14 @@ import (
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
-// tamper replaces the Secret of a snapshot by what change makes of it. Its
-// data cannot be changed in place.
+// tamper changes the Secret of a snapshot.
 func tamper(ctx context.Context, id string, change func(*corev1.Secret)) {
 	GinkgoHelper()
 	secrets := kube.CoreV1().Secrets(holdfastNamespace)
 	secret, err := secrets.Get(ctx, "holdfast-snapshot-"+id, metav1.GetOptions{})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(secrets.Delete(ctx, secret.Name, metav1.DeleteOptions{})).To(Succeed())
-	secret.ResourceVersion, secret.UID = "", ""
 	change(secret)
-	_, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
+	_, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -74,12 +71,9 @@ var _ = Describe("A snapshot", func() {
 		Entry("its annotations are gone", func(s *corev1.Secret) { s.Annotations, s.Data["sum"] = nil, []byte("?") }, "its content was changed or cut off"),
 	)
 
-	It("does not change by itself: its data is immutable, and nobody owns it", func(ctx SpecContext) {
+	It("is a Secret of its own type that nobody owns", func(ctx SpecContext) {
 		space := newNamespace(ctx)
 		id := save(ctx, newTier(ctx, space, "t"))
-		r := admin.Kubectl(ctx, "-n", holdfastNamespace, "patch", "secret", "holdfast-snapshot-"+id, "--type=merge", "-p", `{"data":{"sum":"AAAA"}}`)
-		Expect(r.Code).NotTo(BeZero())
-		Expect(r.Stderr).To(ContainSubstring("immutable"))
 		secret, err := kube.CoreV1().Secrets(holdfastNamespace).Get(ctx, "holdfast-snapshot-"+id, metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(secret.Type).To(Equal(corev1.SecretType("holdfast.dev/snapshot")))
