@@ -43,6 +43,14 @@ reliability: ## Run the suite of faults and random operations with its long coun
 	@test/controlplane/build.sh >/dev/null
 	HOLDFAST_RELIABILITY=1 go test -count=1 -timeout 3h ./test/e2e/reliability -ginkgo.v
 
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: ## Fuzz the decoder of reviews, reference paths and profiles (FUZZTIME=30s each)
+	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
+	go test ./config/profile -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME)
+	go test ./config/profile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
+
 .PHONY: run
 run: ## Show the main job on a real control plane, then keep it up to try it out (ONCE=1: end after the story)
 	@go build -o bin/playground ./test/e2e/playground

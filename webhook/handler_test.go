@@ -43,7 +43,7 @@ type rule func(guard.Request) (guard.Verdict, error)
 
 func (r rule) Check(_ context.Context, req guard.Request) (guard.Verdict, error) { return r(req) }
 
-func profiles(t *testing.T, more string) *profile.Set {
+func profiles(t testing.TB, more string) *profile.Set {
 	t.Helper()
 	p, err := profile.Parse([]byte("apiVersion: holdfast.dev/v1alpha1\nkind: GuardProfile\nmetadata: {name: billing}\nspec:\n  resources:\n  - resource: plans.billing.example\n" + more))
 	if err != nil {
