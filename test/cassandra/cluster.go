@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gocql/gocql"
 )
@@ -33,6 +34,9 @@ const (
 	SuperuserName     = "cassandra"
 	SuperuserPassword = "cassandra"
 )
+
+// answerTimeout bounds the wait for a server that runs already.
+const answerTimeout = 30 * time.Second
 
 // Options say what to start. The zero value is one plain node.
 type Options struct {
@@ -88,6 +92,8 @@ func Start(ctx context.Context, options Options) (*Cluster, error) {
 	}
 	if address := os.Getenv("HOLDFAST_TEST_CASSANDRA"); address != "" && options.plain() {
 		cluster := &Cluster{Hosts: []string{address}}
+		ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
 		if err := cluster.awaitAnswer(ctx, address); err != nil {
 			return nil, fmt.Errorf("connect to HOLDFAST_TEST_CASSANDRA=%s: %w", address, err)
 		}

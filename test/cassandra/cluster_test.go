@@ -5,6 +5,7 @@ package cassandra
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -131,6 +132,11 @@ var _ = Describe("a cluster", func() {
 	It("that cannot start says why", func(ctx SpecContext) {
 		_, err := Start(ctx, Options{Config: map[string]any{"no_such_setting": 1}})
 		Expect(err).To(MatchError(ContainSubstring("no_such_setting")))
+		GinkgoT().Setenv("HOLDFAST_TEST_CASSANDRA", "127.0.0.1:1")
+		soon, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		_, err = Start(soon, Options{})
+		Expect(err).To(MatchError(And(ContainSubstring("HOLDFAST_TEST_CASSANDRA=127.0.0.1:1"), ContainSubstring("connection refused"))))
 		_, err = Start(ctx, Options{Nodes: 3})
 		Expect(err).To(MatchError("start Cassandra: 3 nodes asked for; use 1 or 2"))
 	}, NodeTimeout(time.Minute))
