@@ -61,7 +61,10 @@ func run(ctx context.Context, cqlsh, out string) (err error) {
 	}
 	defer os.RemoveAll(b.dir) //nolint:errcheck // a temporary folder
 	progress("starting Cassandra")
-	if b.cluster, err = cassandra.Start(ctx, cassandra.Options{HeapMiB: 2048}); err != nil {
+	if b.cluster, err = cassandra.Start(ctx, cassandra.Options{HeapMiB: 2048, Config: map[string]any{
+		// Nobody is to fail because the machine does something else for a moment.
+		"read_request_timeout": "60s", "range_request_timeout": "60s", "write_request_timeout": "60s", "request_timeout": "60s",
+	}}); err != nil {
 		return err
 	}
 	defer func() {

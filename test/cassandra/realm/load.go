@@ -70,7 +70,7 @@ func (r *Realm) Load(ctx context.Context, l Load) (Loaded, error) {
 	for range inFlight {
 		group.Go(func() error {
 			for w := range writes {
-				if err := r.Session.Query(w.statement+suffix, w.values...).WithContext(ctx).Exec(); err != nil {
+				if err := r.insist(ctx, w.statement+suffix, w.values); err != nil {
 					return fmt.Errorf("write %s: %w", l.Interface.Name, err)
 				}
 			}
@@ -78,6 +78,20 @@ func (r *Realm) Load(ctx context.Context, l Load) (Loaded, error) {
 		})
 	}
 	return done, group.Wait()
+}
+
+// attempts is how often a write is tried: on a machine that is busy with other
+// things a server gives up after two seconds.
+const attempts = 5
+
+func (r *Realm) insist(ctx context.Context, statement string, values []any) error {
+	var err error
+	for range attempts {
+		if err = r.Session.Query(statement, values...).WithContext(ctx).Exec(); err == nil || ctx.Err() != nil {
+			break
+		}
+	}
+	return err
 }
 
 func (l Load) using() string {
