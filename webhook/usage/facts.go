@@ -78,7 +78,7 @@ func (k *kindPlan) readSpec(f *facts, object *unstructured.Unstructured, stored 
 		}
 		for _, hit := range hits {
 			f.edges = append(f.edges, edge{
-				place: uint16(i), //nolint:gosec // a profile has a handful of paths
+				place: uint16(i),
 				name:  strings.Clone(hit.Name), namespace: strings.Clone(hit.Namespace),
 				revision: strings.Clone(hit.Revision), stored: strings.Clone(stored),
 			})

@@ -66,7 +66,7 @@ func (f *feed) show(ctx context.Context, free func()) (proof, string, error) {
 			k = f.known()
 		}
 		p, method, err := f.showInstalled(ctx, k, free)
-		if err == nil || !(apierrors.IsNotFound(err) || errors.Is(err, errChanged)) {
+		if !apierrors.IsNotFound(err) && !errors.Is(err, errChanged) {
 			return p, method, err
 		}
 		// Only a second look can tell "no such kind" from "elsewhere now".

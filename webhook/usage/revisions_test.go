@@ -6,6 +6,7 @@ package usage
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,16 +37,17 @@ func features(names ...string) map[string]any {
 func tier(name string, spec map[string]any, history ...any) *unstructured.Unstructured {
 	t := object("ServiceTier", "cp", name, spec)
 	var revisions []any
-	for i := 0; i < len(history); i += 2 {
-		text, ok := history[i+1].(string)
+	for pair := range slices.Chunk(history, 2) {
+		number, spec := pair[0], pair[1]
+		text, ok := spec.(string)
 		if !ok {
-			raw, err := json.Marshal(history[i+1])
+			raw, err := json.Marshal(spec)
 			if err != nil {
 				panic(err)
 			}
 			text = base64.StdEncoding.EncodeToString(raw)
 		}
-		revisions = append(revisions, map[string]any{"generation": history[i], "spec": text})
+		revisions = append(revisions, map[string]any{"generation": number, "spec": text})
 	}
 	t.Object["status"] = map[string]any{"history": map[string]any{"revisions": revisions}}
 	return t

@@ -4,6 +4,7 @@
 package app
 
 import (
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 
 	"github.com/holdfast-dev/holdfast/config/profile"
@@ -20,4 +21,17 @@ func newRules(set *profile.Set, who guard.Usage) []guard.Rule {
 // newUsage asks the cluster of config who uses what.
 func newUsage(config *rest.Config, set *profile.Set) (guard.Usage, error) {
 	return usage.NewLive(config, set)
+}
+
+// newIndex follows who uses what in the cluster of config.
+func newIndex(config *rest.Config, set *profile.Set, registry prometheus.Registerer) (*usage.Index, error) {
+	counts, err := usage.NewMetrics(registry)
+	if err != nil {
+		return nil, err
+	}
+	options, err := usage.OptionsFor(config, config, set, counts)
+	if err != nil {
+		return nil, err
+	}
+	return usage.NewIndex(options), nil
 }

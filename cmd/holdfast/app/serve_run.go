@@ -6,6 +6,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -35,6 +36,7 @@ import (
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/webhook"
+	"github.com/holdfast-dev/holdfast/webhook/guard"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
 
@@ -57,7 +59,14 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return fmt.Errorf("set up server: %w", err)
 	}
-	handler, err := newHandler(ctx, o, kube)
+	index, err := newIndex(o.restConfig, o.set, metrics.Registry)
+	if err != nil {
+		return fmt.Errorf("set up index: %w", err)
+	}
+	if err := errors.Join(mgr.Add(index), mgr.AddReadyzCheck("usage", index.Ready)); err != nil {
+		return fmt.Errorf("set up index: %w", err)
+	}
+	handler, err := newHandler(ctx, o, kube, index)
 	if err != nil {
 		return fmt.Errorf("set up webhook: %w", err)
 	}
@@ -128,7 +137,7 @@ func newManager(o *serveOptions, cert *certs.Keeper) (ctrl.Manager, error) {
 	})
 }
 
-func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface) (*webhook.Handler, error) {
+func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface, who guard.Usage) (*webhook.Handler, error) {
 	meta, err := metadata.NewForConfig(metadata.ConfigFor(o.restConfig))
 	if err != nil {
 		return nil, err
@@ -145,12 +154,8 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface)
 	if err != nil {
 		return nil, err
 	}
-	live, err := newUsage(o.restConfig, o.set)
-	if err != nil {
-		return nil, err
-	}
 	return &webhook.Handler{
-		Profiles: o.set, Rules: newRules(o.set, live), Snapshots: snapshots, Metrics: answers,
+		Profiles: o.set, Rules: newRules(o.set, who), Snapshots: snapshots, Metrics: answers,
 		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),
 	}, nil
 }

@@ -25,6 +25,7 @@ type Proxy struct {
 	frozen  bool
 	refuses bool
 	delay   time.Duration
+	hurry   chan struct{} // closed when what is delayed is to go at once
 	ended   bool
 }
 
@@ -49,7 +50,7 @@ func NewProxy(ctx context.Context, config *rest.Config) (*Proxy, *rest.Config, e
 	if err != nil {
 		return nil, nil, fmt.Errorf("start proxy: %w", err)
 	}
-	p := &Proxy{listener: listener, target: host.Host, links: map[*proxied]bool{}}
+	p := &Proxy{listener: listener, target: host.Host, links: map[*proxied]bool{}, hurry: make(chan struct{})}
 	through := rest.CopyConfig(config)
 	through.Host = p.URL()
 	go p.accept(context.WithoutCancel(ctx))
@@ -88,8 +89,9 @@ func (p *Proxy) accept(ctx context.Context) {
 }
 
 type chunk struct {
-	data []byte
-	due  time.Time
+	data  []byte
+	due   time.Time
+	hurry <-chan struct{}
 }
 
 // pump copies one direction, each piece when its time has come.
@@ -102,10 +104,10 @@ func (p *Proxy) pump(c *proxied, from, to net.Conn) {
 			n, err := from.Read(buffer)
 			if n > 0 {
 				p.mu.Lock()
-				due := time.Now().Add(p.delay)
+				piece := chunk{buffer[:n], time.Now().Add(p.delay), p.hurry}
 				p.mu.Unlock()
 				select {
-				case pieces <- chunk{buffer[:n], due}:
+				case pieces <- piece:
 				case <-c.ended:
 					return
 				}
@@ -120,6 +122,8 @@ func (p *Proxy) pump(c *proxied, from, to net.Conn) {
 		timer := time.NewTimer(time.Until(piece.due))
 		select {
 		case <-timer.C:
+		case <-piece.hurry:
+			timer.Stop()
 		case <-c.ended:
 			timer.Stop()
 			return
@@ -188,6 +192,8 @@ func (p *Proxy) FreezeExisting() { p.hold(true, false) }
 func (p *Proxy) Thaw() {
 	p.mu.Lock()
 	p.refuses, p.delay = false, 0
+	close(p.hurry)
+	p.hurry = make(chan struct{})
 	p.mu.Unlock()
 	p.hold(false, false)
 }

@@ -26,9 +26,9 @@ var _ = Describe("A reference created just before the delete", Ordered, func() {
 			k.define(ctx, "subscriptions")
 			k.define(ctx, "invoices")
 		}
-		small.fill(ctx, "subscriptions", 20)
+		small.fill(ctx, 20)
 		started := time.Now()
-		big.fill(ctx, "subscriptions", large)
+		big.fill(ctx, large)
 		AddReportEntry("objects", fmt.Sprintf("%d created in %s", large, time.Since(started)))
 	})
 

@@ -219,7 +219,7 @@ var _ = Describe("A referring kind", func() {
 		k.define(ctx, "subscriptions", func(crd *apiextensionsv1.CustomResourceDefinition) {
 			crd.Spec.Versions[0].SelectableFields = []apiextensionsv1.SelectableField{{JSONPath: ".spec.plan"}}
 		})
-		k.fill(ctx, "subscriptions", 600)
+		k.fill(ctx, 600)
 		p, config := proxy(ctx)
 		index := k.start(ctx, config, cluster.Config)
 		Eventually(func() error { _, err := index.Of(ctx, k.plan("a"), 3); return err }).Should(Succeed())
@@ -233,7 +233,7 @@ var _ = Describe("A referring kind", func() {
 
 	It("is listed again by nobody who merely asks", func(ctx SpecContext) {
 		k.define(ctx, "subscriptions")
-		k.fill(ctx, "subscriptions", 600)
+		k.fill(ctx, 600)
 		var lists atomic.Int64
 		config := rest.CopyConfig(cluster.Config)
 		config.Wrap(countLists(&lists))

@@ -159,8 +159,8 @@ func (k kinds) remove(ctx context.Context, plural, name string) {
 	Expect(client.Resource(k.gvr(plural)).Namespace("default").Delete(ctx, name, metav1.DeleteOptions{})).To(Succeed())
 }
 
-// fill creates n objects that name a plan nobody asks about.
-func (k kinds) fill(ctx context.Context, plural string, n int) {
+// fill creates n subscriptions that name a plan nobody asks about.
+func (k kinds) fill(ctx context.Context, n int) {
 	GinkgoHelper()
 	var all sync.WaitGroup
 	numbers := make(chan int)
@@ -168,7 +168,7 @@ func (k kinds) fill(ctx context.Context, plural string, n int) {
 	for range cap(errs) {
 		all.Go(func() {
 			for i := range numbers {
-				if err := k.tryCreate(ctx, plural, fmt.Sprintf("s%06d", i), "other"); err != nil {
+				if err := k.tryCreate(ctx, "subscriptions", fmt.Sprintf("s%06d", i), "other"); err != nil {
 					select {
 					case errs <- err:
 					default:
