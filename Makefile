@@ -61,6 +61,12 @@ run-purge: build ## Show the purge of an interface on a real Cassandra, then kee
 	@go build -o bin/purge-playground ./test/cassandra/playground
 	@ONCE=$(ONCE) exec bin/purge-playground
 
+.PHONY: bench
+bench: build ## Measure Holdfast against the simplest webhooks on a real API server; writes docs/benchmarks.md
+	@test/controlplane/build.sh >/dev/null
+	@go build -o bin/bench ./test/bench/compare
+	@bin/bench --out docs/benchmarks.md
+
 .PHONY: bench-purge
 bench-purge: build ## Compare the purge with the manual procedure on a real Cassandra; writes docs/benchmarks-purge.md
 	@go build -o bin/purge-bench ./test/cassandra/bench

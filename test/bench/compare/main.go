@@ -1,0 +1,64 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Compare measures Holdfast on a real API server against the simplest webhooks
+// that could stand in its place, interleaved in one run, and writes a page with
+// the figures. What counts are the ratios; the rest depends on the machine.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+)
+
+// sizes say how much is measured.
+type sizes struct {
+	requests  int // per measure and degree of parallelism
+	referrers []int
+	undos     int
+	manual    int
+	snapshots int
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // a process starts from an empty context
+	out := flag.String("out", "docs/benchmarks.md", "the page to write")
+	quick := flag.Bool("quick", false, "measure little, to see that everything works")
+	flag.Parse()
+	size := sizes{requests: 600, referrers: []int{100, 10_000, 100_000}, undos: 200, manual: 30, snapshots: 10_000}
+	if *quick {
+		size = sizes{requests: 64, referrers: []int{100, 600}, undos: 5, manual: 2, snapshots: 200}
+	}
+	logf.SetLogger(logr.Discard())
+	err := run(ctx, size, *out)
+	stop()
+	if err != nil {
+		_, _ = fmt.Fprintln(os.Stderr, "bench: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+// run measures everything and writes the page.
+func run(ctx context.Context, size sizes, out string) error {
+	b, err := newBench(ctx, size)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	page := &report{}
+	for _, measure := range []func(context.Context, *report) error{
+		b.refusals, b.allowances, b.freshness, b.undo, b.list,
+	} {
+		if err := measure(ctx, page); err != nil {
+			return err
+		}
+	}
+	return page.write(out, size)
+}

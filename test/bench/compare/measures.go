@@ -1,0 +1,178 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// refusals compares refusals with those of a webhook that refuses blindly.
+func (b *bench) refusals(ctx context.Context, r *report) error {
+	for _, kind := range []string{"used", "refused"} {
+		if err := b.create(ctx, object(kind, "kept", ""), kind); err != nil {
+			return err
+		}
+	}
+	if err := b.create(ctx, object("user", "keeper", "kept"), "user"); err != nil {
+		return err
+	}
+	for _, parallel := range []int{1, 8, 32} {
+		s, err := b.refused(ctx, parallel)
+		if err != nil {
+			return err
+		}
+		ratio := float64(s["used"].p50()) / float64(s["refused"].p50())
+		r.add(fmt.Sprintf("refuse, P50, %d parallel", parallel), ms(s["used"].p50()), "refusing blindly "+ms(s["refused"].p50()), ratio, 1.1)
+	}
+	return nil
+}
+
+// allowances compares deletions that are saved and allowed.
+func (b *bench) allowances(ctx context.Context, r *report) error {
+	for _, parallel := range []int{1, 32} {
+		s, err := b.deletions(ctx, []string{"plain", "noop", "write"}, parallel)
+		if err != nil {
+			return err
+		}
+		own, noop, write := s["plain"], s["noop"], s["write"]
+		toNoop := 0.0 // no target when many run at once
+		if parallel == 1 {
+			toNoop = 1.6
+		}
+		r.add(fmt.Sprintf("allow and save, P50, %d parallel", parallel), ms(own.p50()), "no-op webhook "+ms(noop.p50()), float64(own.p50())/float64(noop.p50()), toNoop)
+		r.add(fmt.Sprintf("allow and save, P50, %d parallel", parallel), ms(own.p50()), "one plain Secret write "+ms(write.p50()), float64(own.p50())/float64(write.p50()), 1.05)
+		r.add(fmt.Sprintf("time per delete, %d parallel", parallel), fmt.Sprintf("%.0f/s", own.perSecond()), fmt.Sprintf("one plain Secret write %.0f/s", write.perSecond()), write.perSecond()/own.perSecond(), 1.05)
+	}
+	return nil
+}
+
+// freshness measures what an allow costs when it must be proved that nobody
+// refers to the object, and what the decision costs, as referrers grow.
+func (b *bench) freshness(ctx context.Context, r *report) error {
+	var fewest time.Duration
+	there := 0
+	for _, n := range b.size.referrers {
+		if err := each(b.names(n-there), 32, nil, func(name string) error { return b.create(ctx, object("user", name, "kept"), "user") }); err != nil {
+			return err
+		}
+		there = n
+		// Holdfast has seen them all when it refuses because of the last one.
+		if err := b.settled(ctx); err != nil {
+			return err
+		}
+		size := b.size.requests
+		if n > 500 {
+			b.size.requests = batches * 2 // seconds each
+		}
+		one, err := b.deletions(ctx, []string{"used", "write"}, 1)
+		if err != nil {
+			return err
+		}
+		many, err := b.deletions(ctx, []string{"used"}, 32)
+		b.size.requests = size
+		if err != nil {
+			return err
+		}
+		if n <= 500 {
+			more := one["used"].p50() - one["write"].p50()
+			r.limit(fmt.Sprintf("allow with %d referrers, P50, more than one plain write", n), ms(more), more, 5*time.Millisecond)
+		} else {
+			r.limit(fmt.Sprintf("allow with %d referrers, one at a time, slowest", n), ms(one["used"].quantile(1)), one["used"].quantile(1), 2*time.Second)
+			r.limit(fmt.Sprintf("allow with %d referrers, 32 at once, slowest", n), ms(many["used"].quantile(1)), many["used"].quantile(1), 2*time.Second)
+		}
+		decision, err := b.decision(ctx)
+		if err != nil {
+			return err
+		}
+		if fewest == 0 {
+			fewest = decision
+		} else {
+			r.add(fmt.Sprintf("decision to refuse, inside Holdfast, mean, %d referrers", n), ms(decision), fmt.Sprintf("%d referrers %s", b.size.referrers[0], ms(fewest)), float64(decision)/float64(fewest), 1.2)
+		}
+	}
+	return nil
+}
+
+// settled waits until Holdfast counts a referrer that is made now.
+func (b *bench) settled(ctx context.Context) error {
+	name := b.names(1)[0]
+	if err := b.create(ctx, object("used", name, ""), "used"); err != nil {
+		return err
+	}
+	if err := b.create(ctx, object("user", name, name), "user"); err != nil {
+		return err
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := b.client.Resource(resource("used")).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil && strings.Contains(err.Error(), "is in use") {
+			return b.client.Resource(resource("user")).Namespace(namespace).Delete(ctx, name, metav1.DeleteOptions{})
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// decision is how long a refusal takes inside Holdfast, by its own metrics.
+func (b *bench) decision(ctx context.Context) (time.Duration, error) {
+	sum, count, err := b.refusalSeconds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	err = each(make([]string, b.size.requests), 1, nil, func(string) error {
+		if b.client.Resource(resource("used")).Namespace(namespace).Delete(ctx, "kept", metav1.DeleteOptions{}) == nil {
+			return errAllowed
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	sumAfter, countAfter, err := b.refusalSeconds(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return time.Duration((sumAfter - sum) / (countAfter - count) * float64(time.Second)), nil
+}
+
+func (b *bench) refusalSeconds(ctx context.Context) (sum, count float64, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.holdfast.MetricsURL+"/metrics", nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was only read
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return 0, 0, err
+	}
+	for line := range strings.SplitSeq(string(text), "\n") {
+		for prefix, into := range map[string]*float64{
+			`holdfast_admission_seconds_sum{verdict="deny"} `: &sum, `holdfast_admission_seconds_count{verdict="deny"} `: &count,
+		} {
+			if value, ok := strings.CutPrefix(line, prefix); ok {
+				if _, err := fmt.Sscan(value, into); err != nil {
+					return 0, 0, err
+				}
+			}
+		}
+	}
+	return sum, count, nil
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }
