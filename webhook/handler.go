@@ -4,6 +4,7 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,12 +28,15 @@ type Saver interface {
 	Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error)
 }
 
-// Handler answers admission reviews. All fields but Foreign are required.
+// Handler answers admission reviews. All fields but Foreign are required;
+// Contents only where profiles guard namespaces.
 type Handler struct {
 	Profiles  *profile.Set
 	Rules     []guard.Rule
 	Snapshots Saver
-	Metrics   *Metrics
+	// Contents are what is saved before a namespace goes.
+	Contents guard.Contents
+	Metrics  *Metrics
 	// Timeout is how long a decision may take; it must end before the API
 	// server gives up, which would hide the reason.
 	Timeout time.Duration
@@ -74,7 +78,7 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	if !isDelete(req) {
 		return allow()
 	}
-	guarded, ok := h.Profiles.Guarded(groupResource(req))
+	guarded, ok := h.Profiles.Subject(groupResource(req), objectName(req))
 	if !ok {
 		return h.foreign(ctx, req)
 	}
@@ -114,6 +118,9 @@ func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *pr
 			passed = refusal
 		}
 	}
+	if guarded.Resource == profile.NamespaceResource() {
+		return h.saveContents(ctx, req, r, passed)
+	}
 	return h.save(ctx, req, r, passed)
 }
 
@@ -133,7 +140,7 @@ func (h *Handler) check(ctx context.Context, r guard.Request) (outcome, bool) {
 }
 
 func (h *Handler) denied(r guard.Request, v guard.Verdict) outcome {
-	switch r.Guarded.Mode {
+	switch cmp.Or(v.Mode, r.Guarded.Mode) {
 	case v1alpha1.ModeWarn:
 		return outcome{response: allow(asWarnings("would be refused: " + v.Message)...), verdict: verdictWarn, rule: v.Rule, why: v.Message}
 	case v1alpha1.ModeAudit:

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,11 +30,14 @@ const plan = `{"apiVersion":"billing.example/v1","kind":"Plan","metadata":{"name
 
 // saves notes what it was asked to save.
 type saves struct {
+	mu   sync.Mutex
 	err  error
 	seen []string
 }
 
 func (s *saves) Save(_ context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.seen = append(s.seen, gr.String()+" "+obj.GetNamespace()+"/"+obj.GetName()+" "+p.Operation+" "+p.User)
 	return snapshot.Record{ID: "id"}, s.err
 }

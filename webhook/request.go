@@ -4,10 +4,12 @@
 package webhook
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
@@ -54,6 +56,19 @@ func oldObject(req admission.Request) (*unstructured.Unstructured, error) {
 			req.Namespace+"/"+req.Name, obj.GetNamespace()+"/"+obj.GetName())
 	}
 	return obj, nil
+}
+
+// objectName is the name of the object that the request is about, also for a
+// collection; empty when there is no telling.
+func objectName(req admission.Request) string {
+	if req.Name != "" {
+		return req.Name
+	}
+	var old metav1.PartialObjectMetadata
+	if err := json.Unmarshal(req.OldObject.Raw, &old); err != nil {
+		return ""
+	}
+	return old.Name
 }
 
 // isDelete tells whether the request would delete an object itself.

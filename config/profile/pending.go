@@ -19,14 +19,11 @@ func Pending(p *v1alpha1.GuardProfile) []string {
 		}
 	}
 	note(p.Spec.RequireDistinctApprover, "spec.requireDistinctApprover")
-	note(p.Spec.CRDs != nil, "spec.crds")
-	note(p.Spec.Namespaces != nil, "spec.namespaces")
 	note(len(p.Spec.Operators) > 0, "spec.operators")
 	for i, r := range p.Spec.Resources {
 		at := fmt.Sprintf("spec.resources[%d]", i)
 		note(len(r.Closure) > 0, at+".closure")
 		note(len(r.Recoverable) > 0, at+".recoverable")
-		note(r.Namespaces != nil, at+".namespaces")
 	}
 	return fields
 }

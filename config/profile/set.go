@@ -22,6 +22,7 @@ import (
 type Set struct {
 	profiles []*v1alpha1.GuardProfile
 	guarded  map[schema.GroupResource]*Guarded
+	crds     map[string]*CRD // by name
 	digest   string
 }
 
@@ -33,6 +34,8 @@ type Guarded struct {
 	Mode     v1alpha1.Mode
 	Snapshot v1alpha1.SnapshotPolicy
 	Restore  v1alpha1.RestoreOptions
+	// Holding is what makes a namespace keep its objects of this resource.
+	Holding v1alpha1.Holding
 	// ReferencedBy is sorted by resource; a resource may have several paths.
 	ReferencedBy []Reference
 	// Revisions reads the older specs that objects of this resource keep; nil
@@ -49,7 +52,7 @@ type Reference struct {
 // NewSet combines profiles, which Parse or Validate has found good. No
 // resource may be guarded by two of them: it would be unclear which one holds.
 func NewSet(profiles ...*v1alpha1.GuardProfile) (*Set, error) {
-	s := &Set{profiles: slices.Clone(profiles), guarded: map[schema.GroupResource]*Guarded{}}
+	s := &Set{profiles: slices.Clone(profiles), guarded: map[schema.GroupResource]*Guarded{}, crds: map[string]*CRD{}}
 	slices.SortFunc(s.profiles, func(a, b *v1alpha1.GuardProfile) int { return cmp.Compare(a.Name, b.Name) })
 	names := map[string]bool{}
 	for _, p := range s.profiles {
@@ -67,6 +70,7 @@ func NewSet(profiles ...*v1alpha1.GuardProfile) (*Set, error) {
 			}
 			s.guarded[g.Resource] = g
 		}
+		s.addCRDs(p)
 	}
 	digest, err := digestOf(s.profiles)
 	if err != nil {
@@ -83,6 +87,7 @@ func newGuarded(p *v1alpha1.GuardProfile, r *v1alpha1.GuardedResource) (*Guarded
 		Mode:     cmp.Or(r.Mode, p.Spec.Mode, v1alpha1.ModeEnforce),
 		Snapshot: cmp.Or(r.Snapshot, v1alpha1.SnapshotRequired),
 		Restore:  r.Restore,
+		Holding:  holding(p, r),
 	}
 	for _, ref := range r.ReferencedBy {
 		path, err := ParsePath(ref.Path)

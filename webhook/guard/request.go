@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
 
@@ -44,6 +45,9 @@ type Verdict struct {
 	Rule string
 	// Message says in one line what was refused, because of whom, and what to do next.
 	Message string
+	// Mode, if set, is that of what stands against the request, where this is
+	// not the object itself.
+	Mode v1alpha1.Mode
 	// Causes are the single reasons, for programs.
 	Causes []Cause
 }

@@ -49,6 +49,8 @@ type Options struct {
 	URL string
 	// CABundle is the PEM of the authority of the serving certificate.
 	CABundle []byte
+	// Holding are the namespaces that hold guarded objects.
+	Holding []string
 	// Owner lets the configuration go with the installation; it may be nil.
 	Owner *metav1.OwnerReference
 }
@@ -92,6 +94,8 @@ func Build(set *profile.Set, o Options) *admissionv1.ValidatingWebhookConfigurat
 	if referring := set.Referring(); len(referring) > 0 {
 		config.Webhooks = append(config.Webhooks, danglingEntry(set, o, referring))
 	}
+	config.Webhooks = append(config.Webhooks, definitionEntries(set, o)...)
+	config.Webhooks = append(config.Webhooks, namespaceEntries(set, o)...)
 	return config
 }
 

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,7 @@ func TestBuild(t *testing.T) {
 			APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "holdfast", UID: "u-1",
 		}}},
 		"url":         {nuodb(t), Options{Namespace: "holdfast-system", URL: "https://127.0.0.1:9443/", CABundle: []byte("CA")}},
+		"holding":     {nuodb(t), Options{Namespace: "holdfast-system", ServiceName: "holdfast", Holding: []string{"mall", "shop"}}},
 		"no-profiles": {none, Options{Namespace: "holdfast-system", ServiceName: "holdfast"}},
 	}
 	for name, tc := range tests {
@@ -75,7 +77,7 @@ func TestBuild(t *testing.T) {
 // What makes an entry safe for the rest of the cluster.
 func TestBuildBlastRadius(t *testing.T) {
 	t.Parallel()
-	config := Build(nuodb(t), Options{Namespace: "hf", ServiceName: "holdfast"})
+	config := Build(nuodb(t), Options{Namespace: "hf", ServiceName: "holdfast", Holding: []string{"shop"}})
 	for _, w := range config.Webhooks {
 		if *w.TimeoutSeconds > 5 {
 			t.Errorf("%s: timeout of %d s", w.Name, *w.TimeoutSeconds)
@@ -99,6 +101,12 @@ func TestBuildBlastRadius(t *testing.T) {
 			if diff := cmp.Diff([]string{"*"}, rule.APIVersions); diff != "" {
 				t.Errorf("%s: a rule for some versions makes the API server convert:\n%s", w.Name, diff)
 			}
+		}
+		if strings.Contains(w.Name, "namespace.") {
+			if len(w.NamespaceSelector.MatchExpressions) != 0 {
+				t.Errorf("%s: Holdfast's own namespace may go without being asked about", w.Name)
+			}
+			continue
 		}
 		if got := w.NamespaceSelector.MatchExpressions[0]; got.Operator != "NotIn" || got.Values[0] != "hf" {
 			t.Errorf("%s: Holdfast's own namespace is not left out: %+v", w.Name, got)

@@ -37,6 +37,9 @@ type Keeper struct {
 	// ClusterRole is the name of the installation's ClusterRole, which the
 	// configuration is owned by and goes with. Without it there is no owner.
 	ClusterRole string
+	// Holding lists the namespaces that hold guarded objects; complete is false
+	// while there may be more. Nil where that is not followed.
+	Holding func() (names []string, complete bool)
 }
 
 // State is how things stand with what is registered.
@@ -78,17 +81,27 @@ func (k *Keeper) look(ctx context.Context, caBundle []byte) (State, *admissionv1
 	if o.Owner, err = k.owner(ctx); err != nil {
 		return Absent, nil, err
 	}
-	want := Build(k.Profiles, o)
 	live, err := k.configurations().Get(ctx, Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return Absent, want, nil
-	case err != nil:
+	if err != nil && !apierrors.IsNotFound(err) {
 		return Absent, nil, fmt.Errorf("read webhook configuration %q: %w", Name, err)
+	}
+	found := err == nil
+	if k.Holding != nil {
+		var complete bool
+		if o.Holding, complete = k.Holding(); !complete && found {
+			// What was listed before counts until it is known better.
+			o.Holding = union(o.Holding, heldBy(live))
+		}
+	}
+	want := Build(k.Profiles, o)
+	switch {
+	case !found:
+		return Absent, want, nil
 	case !isAsWanted(live, want):
 		return Different, want, nil
+	default:
+		return InPlace, want, nil
 	}
-	return InPlace, want, nil
 }
 
 // write applies want. Server-side apply leaves alone what others have added,

@@ -137,7 +137,7 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 		Terminating: obj.GetDeletionTimestamp() != nil,
 		Rules:       answer{Verdict: verdictAllowed},
 	}
-	if guarded, ok := set.Guarded(gr); ok {
+	if guarded, ok := set.Subject(gr, t.name); ok {
 		e.Guarded, e.Profile, e.Mode, e.Snapshot = true, guarded.Profile, string(guarded.Mode), string(guarded.Snapshot)
 		who, err := newUsage(c.config, set)
 		if err != nil {
@@ -166,7 +166,11 @@ func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage
 	if err != nil {
 		return answer{}, err
 	}
-	handler := &webhook.Handler{Profiles: set, Rules: newRules(set, who), Metrics: metrics, Timeout: time.Minute}
+	live, err := newInstances(c.config)
+	if err != nil {
+		return answer{}, err
+	}
+	handler := &webhook.Handler{Profiles: set, Rules: newRules(set, who, live), Metrics: metrics, Timeout: time.Minute}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		Operation: admissionv1.Delete,
 		Resource:  metav1.GroupVersionResource(t.mapping.Resource),

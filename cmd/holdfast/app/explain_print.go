@@ -22,6 +22,8 @@ func (e *explanation) write(out io.Writer) error {
 	switch {
 	case !e.Guarded:
 		fmt.Fprintln(&b, "  Not guarded: no profile that is switched on names "+e.Resource+".")
+	case e.Profile == "":
+		fmt.Fprintln(&b, "  Guarded for what it may hold.")
 	default:
 		fmt.Fprintf(&b, "  Guarded by profile %s: mode %s, snapshot %s.\n", e.Profile, e.Mode, e.Snapshot)
 	}

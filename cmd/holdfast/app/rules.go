@@ -9,13 +9,19 @@ import (
 
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
+	"github.com/holdfast-dev/holdfast/webhook/instances"
 	"github.com/holdfast-dev/holdfast/webhook/usage"
 )
 
 // newRules are the rules that decide about deletions, for the server and for
 // whoever asks what the server would answer.
-func newRules(set *profile.Set, who guard.Usage) []guard.Rule {
-	return []guard.Rule{guard.InUse{Usage: who, Profiles: set}}
+func newRules(set *profile.Set, who guard.Usage, live *instances.Live) []guard.Rule {
+	inUse := guard.InUse{Usage: who, Profiles: set}
+	return []guard.Rule{
+		inUse,
+		guard.CRD{Instances: live, Profiles: set},
+		guard.Namespace{Contents: live, InUse: inUse, Profiles: set},
+	}
 }
 
 // newUsage asks the cluster of config who uses what.

@@ -85,6 +85,9 @@ func serve(ctx context.Context, o *serveOptions) error {
 		election:     &election{kube: kube, namespace: o.namespace, ending: ctx.Done()},
 		ending:       ctx.Done(),
 	}
+	if err := followHolders(mgr, o, upkeep); err != nil {
+		return fmt.Errorf("set up upkeep: %w", err)
+	}
 	if err := upkeep.addTo(mgr); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
@@ -154,8 +157,12 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface,
 	if err != nil {
 		return nil, err
 	}
+	existing, err := newInstances(o.restConfig)
+	if err != nil {
+		return nil, err
+	}
 	return &webhook.Handler{
-		Profiles: o.set, Rules: newRules(o.set, who), Snapshots: snapshots, Metrics: answers,
+		Profiles: o.set, Rules: newRules(o.set, who, existing), Snapshots: snapshots, Contents: existing, Metrics: answers,
 		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),
 	}, nil
 }

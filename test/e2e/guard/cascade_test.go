@@ -38,8 +38,10 @@ var _ = Describe("Controllers that delete", func() {
 	It("empty a deleted namespace, used tiers and all, which are saved first", func(ctx SpecContext) {
 		namespace, other := newNamespace(ctx), newNamespace(ctx)
 		create(ctx, namespace, tier)
-		create(ctx, other, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user}, spec: {type: {tierRef: {name: used, namespace: "+namespace+"}}}}")
 		expectDone(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
+		// Used from now on: before, the namespace would have been kept. Its
+		// controller takes a few seconds until it looks at what is in it.
+		create(ctx, other, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user}, spec: {type: {tierRef: {name: used, namespace: "+namespace+"}}}}")
 		Eventually(func() error {
 			_, err := kube.CoreV1().Namespaces().Get(ctx, namespace, metav1.GetOptions{})
 			return err

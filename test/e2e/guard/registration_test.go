@@ -53,7 +53,7 @@ var _ = Describe("The webhook configuration", func() {
 		"a selector leaves everything out":  `[{"op":"add","path":"/webhooks/0/objectSelector/matchLabels","value":{"no":"where"}}]`,
 		"it has lost its owner":             `[{"op":"remove","path":"/metadata/ownerReferences"}]`,
 		"its entries have changed places":   `[{"op":"move","from":"/webhooks/1","path":"/webhooks/0"}]`,
-		"an entry is added by someone else": `[{"op":"copy","from":"/webhooks/0","path":"/webhooks/-"},{"op":"replace","path":"/webhooks/3/name","value":"more.example.com"}]`,
+		"an entry is added by someone else": `[{"op":"copy","from":"/webhooks/0","path":"/webhooks/0"},{"op":"replace","path":"/webhooks/0/name","value":"more.example.com"}]`,
 	}
 	for what, patch := range damages {
 		It("is right again within 5 s when "+what, func(ctx SpecContext) {

@@ -1,0 +1,258 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package whole tests on a real API server that the things around guarded
+// objects are kept too: the definitions that they are made of, the namespaces
+// that hold them, and the releases of their operators.
+package whole
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
+
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/controlplane"
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+)
+
+// What all specs share; BeforeSuite sets it. Each spec has namespaces, and
+// where it needs some, definitions of its own.
+var (
+	cluster  *controlplane.Cluster
+	holdfast *harness.Holdfast
+	client   dynamic.Interface
+	kube     kubernetes.Interface
+	admin    harness.Runner
+	namesake int
+)
+
+func TestWhole(t *testing.T) {
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
+	RunSpecs(t, "Whole")
+}
+
+// stores is a profile whose kinds come in every shape that the specs need.
+const stores = `apiVersion: holdfast.dev/v1alpha1
+kind: GuardProfile
+metadata: {name: stores}
+spec:
+  resources:
+  - {resource: crates.stores.example, namespaces: {blockWhileHolding: any}}
+  - {resource: shelves.stores.example, namespaces: {blockWhileHolding: any}}
+  - {resource: labels.stores.example, namespaces: {blockWhileHolding: never}}
+  - {resource: drafts.stores.example, mode: audit, namespaces: {blockWhileHolding: any}}
+  - resource: regions.stores.example
+    referencedBy: [{resource: crates.stores.example, path: '{.spec.region}'}]
+`
+
+const storesRights = `apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: holdfast-stores
+  labels: {holdfast.dev/aggregate-to-serve: "true"}
+rules:
+- apiGroups: [stores.example]
+  resources: [crates, shelves, labels, drafts, regions]
+  verbs: [get, list, watch]
+`
+
+var _ = BeforeSuite(func(ctx SpecContext) {
+	var err error
+	cluster, err = controlplane.Start(ctx, controlplane.Options{})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
+	client, err = dynamic.NewForConfig(cluster.Config)
+	Expect(err).NotTo(HaveOccurred())
+	kube, err = kubernetes.NewForConfig(cluster.Config)
+	Expect(err).NotTo(HaveOccurred())
+
+	holdfast, err = harness.Install(ctx, cluster, harness.Options{
+		Profiles:     []string{"nuodb"},
+		ProfileFiles: map[string]string{"stores.yaml": stores},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	admin = holdfast.Admin()
+	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
+	apply(ctx, storesRights)
+	Expect(holdfast.Start(ctx)).To(Succeed())
+	DeferCleanup(func() { Expect(holdfast.Stop()).To(Succeed()) })
+})
+
+var _ = JustAfterEach(func() {
+	if CurrentSpecReport().Failed() {
+		log, err := holdfast.Logs()
+		AddReportEntry("log of holdfast", fmt.Sprint(err, "\n", log))
+	}
+})
+
+// apply creates objects as an administrator.
+func apply(ctx context.Context, text string) {
+	GinkgoHelper()
+	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
+}
+
+// expectDone fails unless the command succeeded.
+func expectDone(r harness.Result) {
+	GinkgoHelper()
+	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
+}
+
+// newNamespace makes an empty namespace and returns its name.
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	namesake++
+	name := fmt.Sprintf("house-%d", namesake)
+	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
+	return name
+}
+
+// install makes a kind of group stores.example known: scope Namespaced or Cluster.
+func install(ctx context.Context, plural, kind, scope string) {
+	GinkgoHelper()
+	apply(ctx, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: %[1]s.stores.example}
+spec:
+  group: stores.example
+  scope: %[3]s
+  names: {kind: %[2]s, plural: %[1]s, singular: %[4]s}
+  versions:
+  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+  - {name: v2, served: true, storage: false, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
+`, plural, kind, scope, strings.ToLower(kind)))
+	expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", plural+".stores.example"))
+}
+
+// uninstall removes the instances of a kind and the kind, however it was left.
+func uninstall(ctx context.Context, plural string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		admin.Kubectl(ctx, "delete", plural+".stores.example", "--all", "-A", "--wait=false") // it need not be there
+		r := admin.Kubectl(ctx, "delete", "crd", plural+".stores.example", "--ignore-not-found")
+		g.Expect(r.Code).To(BeZero(), r.Stderr)
+	}).Should(Succeed())
+}
+
+func storesKind(plural string) schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "stores.example", Version: "v1", Resource: plural}
+}
+
+// put creates an object of group stores.example.
+func put(ctx context.Context, kind, namespace, name string) {
+	GinkgoHelper()
+	expectDone(admin.RunInput(ctx, fmt.Sprintf("{apiVersion: stores.example/v1, kind: %s, metadata: {name: %s, namespace: %q}, spec: {}}", kind, name, namespace), "kubectl", "create", "-f", "-"))
+}
+
+// object reads one object; nil when there is none.
+func object(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
+	GinkgoHelper()
+	o, err := client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	Expect(err).NotTo(HaveOccurred())
+	return o
+}
+
+// expectUntouched fails unless the object is there and not being deleted.
+func expectUntouched(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) {
+	GinkgoHelper()
+	o := object(ctx, resource, namespace, name)
+	Expect(o).NotTo(BeNil(), "%s %s is gone", resource.Resource, name)
+	Expect(o.GetDeletionTimestamp()).To(BeNil(), "%s %s is being deleted", resource.Resource, name)
+}
+
+func definitions() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+}
+
+func namespaces() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+}
+
+// statusOf is the API server's whole answer to a refused request.
+func statusOf(err error) metav1.Status {
+	GinkgoHelper()
+	Expect(err).To(HaveOccurred())
+	var status apierrors.APIStatus
+	Expect(errors.As(err, &status)).To(BeTrue(), "%v", err)
+	return status.Status()
+}
+
+// saved are the snapshots of one resource, as namespace/name.
+func saved(ctx context.Context, resource string) []string {
+	GinkgoHelper()
+	meta, err := metadata.NewForConfig(metadata.ConfigFor(cluster.Config))
+	Expect(err).NotTo(HaveOccurred())
+	store, err := snapshot.NewStore(kube, meta, holdfast.Namespace, time.Now)
+	Expect(err).NotTo(HaveOccurred())
+	records, err := store.List(ctx, snapshot.Filter{})
+	Expect(err).NotTo(HaveOccurred())
+	var names []string
+	for _, r := range records {
+		if r.Resource == resource {
+			names = append(names, r.Namespace+"/"+r.Name)
+		}
+	}
+	return names
+}
+
+// webhooks is the configuration that Holdfast has registered.
+func webhooks(ctx context.Context) *admissionregistrationv1.ValidatingWebhookConfiguration {
+	GinkgoHelper()
+	config, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, "holdfast", metav1.GetOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	return config
+}
+
+// listed tells whether the API server has been told that namespace holds
+// guarded objects.
+func listed(ctx context.Context, namespace string) bool {
+	GinkgoHelper()
+	for _, w := range webhooks(ctx).Webhooks {
+		for _, c := range w.MatchConditions {
+			if w.Name == "namespace.holdfast.dev" && strings.Contains(c.Expression, "'"+namespace+"'") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// holdfastDown kills Holdfast for the rest of the spec.
+func holdfastDown(ctx context.Context) {
+	GinkgoHelper()
+	Expect(holdfast.Kill()).To(Succeed())
+	DeferCleanup(func(ctx SpecContext) {
+		if !holdfast.Running() {
+			Expect(holdfast.Start(ctx)).To(Succeed())
+		}
+	})
+	Expect(ctx.Err()).NotTo(HaveOccurred())
+}
+
+// file writes text where kubectl and helm can read it.
+func file(name, text string) string {
+	GinkgoHelper()
+	path := GinkgoT().TempDir() + "/" + name
+	Expect(os.WriteFile(path, []byte(text), 0o600)).To(Succeed())
+	return path
+}
