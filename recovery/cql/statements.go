@@ -62,7 +62,7 @@ const (
 	textInsertTTL    = `INSERT INTO %s (%s) VALUES (%s) USING TTL ? AND TIMESTAMP ?`
 	textDrop         = `DROP TABLE %s`
 	textBypassCache  = ` BYPASS CACHE USING TIMEOUT 60s`
-	usingTimestamp   = ` USING TIMESTAMP ?` //nolint:gosec // G101: CQL, not a password
+	usingTimestamp   = ` USING TIMESTAMP ?`
 	andTimestamp     = ` AND TIMESTAMP ?`
 	deletePrefix     = `DELETE `
 	insertPrefix     = `INSERT `

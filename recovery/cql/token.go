@@ -55,7 +55,7 @@ func (r Range) Split(n int) []Range {
 	ranges := make([]Range, n)
 	start := r.Start
 	for i := range ranges {
-		hi, lo := bits.Mul64(width, uint64(i+1)) //nolint:gosec // G115: as above
+		hi, lo := bits.Mul64(width, uint64(i+1))
 		q, _ := bits.Div64(hi, lo, uint64(n))
 		end := int64(uint64(r.Start) + q) //nolint:gosec // G115: as above
 		ranges[i] = Range{start, end}

@@ -124,7 +124,7 @@ func (o *purgeInterfaceOptions) printReport(r *purge.Report) error {
 	case !r.Complete:
 		status = "NOT complete: the purge of"
 	}
-	fmt.Fprintf(&b, "%s %s in %s\n", status, r.Title, (time.Duration(r.Seconds * float64(time.Second))).Round(time.Millisecond))
+	fmt.Fprintf(&b, "%s %s in %s\n", status, r.Title, time.Duration(r.Seconds*float64(time.Second)).Round(time.Millisecond))
 	fmt.Fprintf(&b, "Deleted: %d partitions of datastreams and %d of properties and paths, in %d sweeps", r.Deleted.Datastreams, r.Deleted.Properties, r.Sweeps)
 	if r.Dropped != "" {
 		fmt.Fprintf(&b, "; dropped table %s", r.Dropped)

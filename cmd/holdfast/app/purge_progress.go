@@ -77,7 +77,7 @@ func (p *progress) observe(e purge.Event) {
 		p.last = p.now()
 		if e.Done > 0 && e.Total > e.Done {
 			spent := p.now().Sub(p.begun)
-			line.ETA = (time.Duration(float64(spent) / float64(e.Done) * float64(e.Total-e.Done))).Round(time.Second).String()
+			line.ETA = time.Duration(float64(spent) / float64(e.Done) * float64(e.Total-e.Done)).Round(time.Second).String()
 		}
 	}
 	data, err := json.Marshal(line)
