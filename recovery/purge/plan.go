@@ -247,7 +247,7 @@ func count(n int, one, many string) string {
 // Empty says whether no trace of the interface was found.
 func (p *Plan) Empty() bool {
 	for _, t := range p.Traces {
-		if t.Kind != kindTriggers && (t.Estimate > 0 || t.Unknown != "" || t.Action == "drop") {
+		if t.Kind != kindTriggers && (t.Estimate > 0 || !t.Exact || t.Action == "drop") {
 			return false
 		}
 	}
