@@ -32,6 +32,7 @@ type JobSpec struct {
 	Args []string
 	// PasswordSecret and TLSSecret name Secrets, or are empty.
 	PasswordSecret string
+	PasswordKey    string
 	TLSSecret      string
 	TLSFolder      string
 	// ID sets this purge's folder and names apart from those of any other.
@@ -146,7 +147,7 @@ func (s JobSpec) pod(args []string, claim string) corev1.PodSpec {
 	}
 	if s.PasswordSecret != "" {
 		c.Env = append(c.Env, corev1.EnvVar{Name: "HOLDFAST_CQL_PASSWORD", ValueFrom: &corev1.EnvVarSource{
-			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: s.PasswordSecret}, Key: "password"},
+			SecretKeyRef: &corev1.SecretKeySelector{LocalObjectReference: corev1.LocalObjectReference{Name: s.PasswordSecret}, Key: s.PasswordKey},
 		}})
 	}
 	if s.TLSSecret != "" {

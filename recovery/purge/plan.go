@@ -131,7 +131,14 @@ func (p *Plan) trace(ctx context.Context, db Database) error {
 		}
 		sample := sampleTable(ctx, db, t.table(s.name), s.key, true)
 		p.Partitions = max(p.Partitions, sample.Total().Count)
-		p.Traces = append(p.Traces, trace(s.name, s.kind, sample.Of(t.ID)))
+		found := sample.Of(t.ID)
+		if t.Orphan && !found.Exact && found.Count == 0 && found.Failed == "" {
+			// A sample that saw none is no proof that there is none, and then nothing is to be done.
+			if found, err = countKeys(ctx, db, p, s); err != nil {
+				return err
+			}
+		}
+		p.Traces = append(p.Traces, trace(s.name, s.kind, found))
 	}
 	if t.Object != nil {
 		sample := sampleTable(ctx, db, t.table(t.Object.Name), objectKey(), false)

@@ -103,6 +103,13 @@ func hostPort(node map[string]any) string {
 type astarteConnection struct {
 	config     cql.Config
 	instanceID string
+	secrets    astarteSecrets
+}
+
+// astarteSecrets names the Secrets that the connection came from.
+type astarteSecrets struct {
+	password, passwordKey string
+	ca                    string
 }
 
 // readAstarte reads the Astarte and the Secrets that it names.
@@ -129,6 +136,7 @@ func (f *cqlFlags) readAstarte(ctx context.Context, warnings io.Writer) (astarte
 	}
 	found := astarteConnection{config: cql.Config{Hosts: d.hosts, Username: d.username, Password: d.password}, instanceID: d.instanceID}
 	if d.secret != "" {
+		found.secrets.password, found.secrets.passwordKey = d.secret, d.passwordKey
 		data, err := c.secretKeys(ctx, d.secret, d.usernameKey, d.passwordKey)
 		if err != nil {
 			return astarteConnection{}, err
@@ -142,7 +150,7 @@ func (f *cqlFlags) readAstarte(ctx context.Context, warnings io.Writer) (astarte
 			if err != nil {
 				return astarteConnection{}, err
 			}
-			found.config.TLS.CA = data[0]
+			found.config.TLS.CA, found.secrets.ca = data[0], d.caSecret
 		}
 	}
 	return found, nil

@@ -39,7 +39,12 @@ type cqlFlags struct {
 	consistency  string
 	timeout      time.Duration
 	astarte      string
+	tls          bool
 	kube         *clusterFlags
+
+	// What config found out, for the Jobs that --print-job prints.
+	resolved cql.Config
+	secrets  astarteSecrets
 }
 
 func addCQLFlags(cmd *cobra.Command) *cqlFlags {
@@ -52,6 +57,7 @@ func addCQLFlags(cmd *cobra.Command) *cqlFlags {
 	flags.StringVar(&f.datacenter, "datacenter", "", "datacenter whose nodes are asked first")
 	flags.StringVar(&f.username, "username", "", "user of the database")
 	flags.StringVar(&f.passwordFile, "password-file", "", "file with the password; else "+passwordVariable+" is read")
+	flags.BoolVar(&f.tls, "tls", false, "connect with TLS; the other --tls flags imply it")
 	flags.StringVar(&f.ca, "tls-ca", "", "connect with TLS, and trust this CA certificate (PEM file)")
 	flags.StringVar(&f.cert, "tls-cert", "", "client certificate (PEM file)")
 	flags.StringVar(&f.key, "tls-key", "", "key of the client certificate (PEM file)")
@@ -113,7 +119,7 @@ func (f *cqlFlags) config(ctx context.Context, warnings io.Writer) (cql.Config, 
 		if err != nil {
 			return c, err
 		}
-		c = found.config
+		c, f.secrets = found.config, found.secrets
 		if f.instanceID == "" {
 			f.instanceID = found.instanceID
 		}
@@ -135,7 +141,11 @@ func (f *cqlFlags) config(ctx context.Context, warnings io.Writer) (cql.Config, 
 	if c.Username != "" && c.Password == "" {
 		return c, usagef("--username has no password: give --password-file or set %s", passwordVariable)
 	}
-	return c, f.addTLS(&c)
+	if err := f.addTLS(&c); err != nil {
+		return c, err
+	}
+	f.resolved = c
+	return c, nil
 }
 
 func (f *cqlFlags) password() (string, error) {
@@ -150,7 +160,7 @@ func (f *cqlFlags) password() (string, error) {
 }
 
 func (f *cqlFlags) addTLS(c *cql.Config) error {
-	if f.ca == "" && f.cert == "" && f.serverName == "" {
+	if !f.tls && f.ca == "" && f.cert == "" && f.serverName == "" {
 		return nil
 	}
 	if c.TLS == nil {

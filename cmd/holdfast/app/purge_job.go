@@ -33,12 +33,7 @@ func (o *purgeInterfaceOptions) printJobs(plan *purge.Plan) error {
 		Namespace: orElse(*o.db.kube.config.Namespace, "default"), Image: orElse(o.jobImage, "holdfast:"+version), Sweepers: o.printJob,
 		Journal: o.journal, Backup: o.backup, Args: o.jobArgs(), ID: ulid.MustNew(ulid.Now(), rand.Reader).String(),
 	}
-	if o.db.username != "" {
-		spec.PasswordSecret = jobPasswordSecret
-	}
-	if o.db.ca != "" || o.db.cert != "" {
-		spec.TLSSecret, spec.TLSFolder = jobTLSSecret, jobTLSFolder
-	}
+	o.addSecrets(&spec)
 	manifest, err := plan.Jobs(spec)
 	if err != nil {
 		return err
@@ -50,13 +45,33 @@ func (o *purgeInterfaceOptions) printJobs(plan *purge.Plan) error {
 	return err
 }
 
+// addSecrets names the Secrets with password and certificates: those of the
+// Astarte, or the ones that the user is told to make.
+func (o *purgeInterfaceOptions) addSecrets(spec *purge.JobSpec) {
+	switch {
+	case o.db.secrets.password != "" && o.db.username == "":
+		spec.PasswordSecret, spec.PasswordKey = o.db.secrets.password, o.db.secrets.passwordKey
+	case o.db.resolved.Username != "":
+		spec.PasswordSecret, spec.PasswordKey = jobPasswordSecret, "password"
+	}
+	switch {
+	case o.db.ca != "" || o.db.cert != "":
+		spec.TLSSecret = jobTLSSecret
+	case o.db.secrets.ca != "":
+		spec.TLSSecret = o.db.secrets.ca
+	}
+	if spec.TLSSecret != "" {
+		spec.TLSFolder = jobTLSFolder
+	}
+}
+
 func (o *purgeInterfaceOptions) explainSecrets(spec purge.JobSpec) error {
-	if spec.PasswordSecret != "" {
+	if spec.PasswordSecret == jobPasswordSecret {
 		if _, err := fmt.Fprintf(o.streams.ErrOut, "The Jobs read the password from a Secret; make it first:\n  kubectl create secret generic %s -n %s --from-file=password=PASSWORD_FILE\n", spec.PasswordSecret, spec.Namespace); err != nil {
 			return err
 		}
 	}
-	if spec.TLSSecret != "" {
+	if spec.TLSSecret == jobTLSSecret {
 		if _, err := fmt.Fprintf(o.streams.ErrOut, "The Jobs read certificates from a Secret; make it first:\n  kubectl create secret generic %s -n %s --from-file=ca.crt=CA_FILE [--from-file=tls.crt=… --from-file=tls.key=…]\n", spec.TLSSecret, spec.Namespace); err != nil {
 			return err
 		}
@@ -72,7 +87,7 @@ func (o *purgeInterfaceOptions) jobArgs() []string {
 			args = append(args, "--"+flag+"="+value)
 		}
 	}
-	for _, host := range o.db.hosts {
+	for _, host := range o.db.resolved.Hosts {
 		add("hosts", host)
 	}
 	add("realm", o.db.realm)
@@ -81,15 +96,18 @@ func (o *purgeInterfaceOptions) jobArgs() []string {
 	add("interface", o.iface)
 	add("major", o.major)
 	add("datacenter", o.db.datacenter)
-	add("username", o.db.username)
-	if o.db.ca != "" {
-		add("tls-ca", jobTLSFolder+"/ca.crt")
+	add("username", o.db.resolved.Username)
+	if tls := o.db.resolved.TLS; tls != nil {
+		args = append(args, "--tls")
+		add("tls-server-name", tls.ServerName)
+		if len(tls.CA) > 0 {
+			add("tls-ca", jobTLSFolder+"/ca.crt")
+		}
 	}
 	if o.db.cert != "" {
 		add("tls-cert", jobTLSFolder+"/tls.crt")
 		add("tls-key", jobTLSFolder+"/tls.key")
 	}
-	add("tls-server-name", o.db.serverName)
 	add("consistency", o.db.consistency)
 	add("request-timeout", o.db.timeout.String())
 	add("quiesce-for", o.quiesceFor.String())
