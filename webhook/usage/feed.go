@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -47,12 +48,12 @@ const (
 type feed struct {
 	plan    *kindPlan
 	definer Definer
-	// reader is for the reflector; prover, on connections of its own, for
-	// proofs, so that they work when the reflector's connection hangs.
+	// reader is for the reflector; prover, on connections of its own, for proofs.
 	reader, prover dynamic.Interface
 	metrics        *Metrics
 	rounds         rounds
 	wake           chan struct{}
+	refreshed      atomic.Int64 // when a refusal last made it catch up, in ns
 
 	mu    sync.RWMutex
 	state state
@@ -61,9 +62,8 @@ type feed struct {
 	// epoch rises whenever what is known is thrown away. What was read or
 	// proved in another one says nothing about this one.
 	epoch uint64
-	// applied is a version up to which every change is in the table. It makes
-	// the order of streams irrelevant: events up to it are known, and each
-	// stream gives the events after it without a gap.
+	// applied is a version up to which every change is in the table: the order
+	// of streams does not matter then (see the package).
 	applied  uint64
 	advanced chan struct{} // closed when applied or epoch rises
 	restart  bool          // the reflector is to list again

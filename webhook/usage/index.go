@@ -134,6 +134,7 @@ func (i *Index) Recall(target guard.Target, limit int) guard.Use {
 // Of implements guard.Usage.
 func (i *Index) Of(ctx context.Context, target guard.Target, limit int) (guard.Use, error) {
 	if use := i.Recall(target, limit); use.Total > 0 {
+		i.refresh(ctx, target)
 		return use, nil
 	}
 	var err error
@@ -152,6 +153,26 @@ func (i *Index) Of(ctx context.Context, target guard.Target, limit int) (guard.U
 		return use, nil
 	}
 	return guard.Use{}, err
+}
+
+// refreshPause is between two refreshes of a kind.
+const refreshPause = 5 * time.Second
+
+// refresh catches up after a refusal, without anybody waiting for it, so that
+// the next try is not refused because of what has gone long ago: a reflector
+// whose connection hangs notices that only after 45 s.
+func (i *Index) refresh(ctx context.Context, target guard.Target) {
+	for _, gr := range i.plan.needed(target.Resource) {
+		f := i.feeds[gr]
+		last, now := f.refreshed.Load(), time.Now().UnixNano()
+		if now-last < int64(refreshPause) || !f.refreshed.CompareAndSwap(last, now) {
+			continue
+		}
+		go func() {
+			// Its failure is of no account: who is to be let go waits for a proof.
+			_, _ = f.prove(context.WithoutCancel(ctx))
+		}()
+	}
 }
 
 // prove shows of each kind that matters to target that nothing is missing.

@@ -197,6 +197,25 @@ func TestIndexBarrier(t *testing.T) {
 			t.Errorf("Of() = %+v, %v, after the reader told the past again", use, err)
 		}
 	})
+	t.Run("refuses by the past only for a while", func(t *testing.T) {
+		t.Parallel()
+		w, h := newWorld(), newHang()
+		many(w)
+		w.put("databases", object("Database", "a", "gone", tierRef("t", "")))
+		i := newIndexOf(t, w, h)
+		settle(t, i, w)
+		h.set(true) // and for good
+		w.remove("databases", objectName{"a", "gone"})
+		if use, err := i.Of(t.Context(), target, 3); err != nil || use.Total != 1 {
+			t.Fatalf("Of() = %+v, %v", use, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		settleFeed(ctx, t, i.feeds[resource("databases")], w.now())
+		if use, err := i.Of(t.Context(), target, 3); err != nil || use.Total != 0 {
+			t.Errorf("Of() = %+v, %v", use, err)
+		}
+	})
 	t.Run("never lists all", func(t *testing.T) {
 		t.Parallel()
 		w := newWorld()

@@ -286,18 +286,24 @@ func settle(t *testing.T, i *Index, w *world) {
 	defer cancel()
 	now := w.now()
 	for _, f := range i.sorted {
-		for {
-			f.mu.RLock()
-			seen, advanced := f.state == stateSynced && f.applied >= now || f.state == stateAbsent, f.advanced
-			f.mu.RUnlock()
-			if seen {
-				break
-			}
-			select {
-			case <-advanced:
-			case <-ctx.Done():
-				t.Fatalf("%s has not reached %d: %+v", f.resource(), now, f.known())
-			}
+		settleFeed(ctx, t, f, now)
+	}
+}
+
+// settleFeed waits until one feed has seen all up to now.
+func settleFeed(ctx context.Context, t *testing.T, f *feed, now uint64) {
+	t.Helper()
+	for {
+		f.mu.RLock()
+		seen, advanced := f.state == stateSynced && f.applied >= now || f.state == stateAbsent, f.advanced
+		f.mu.RUnlock()
+		if seen {
+			return
+		}
+		select {
+		case <-advanced:
+		case <-ctx.Done():
+			t.Fatalf("%s has not reached %d: %+v", f.resource(), now, f.known())
 		}
 	}
 }
