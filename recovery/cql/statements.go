@@ -61,7 +61,7 @@ const (
 	textInsert       = `INSERT INTO %s (%s) VALUES (%s) USING TIMESTAMP ?`
 	textInsertTTL    = `INSERT INTO %s (%s) VALUES (%s) USING TTL ? AND TIMESTAMP ?`
 	textDrop         = `DROP TABLE %s`
-	textBypassCache  = ` BYPASS CACHE USING TIMEOUT 60s`
+	textBypassCache  = ` BYPASS CACHE USING TIMEOUT 60s` //nolint:gosec // G101: to bypass is no password
 	usingTimestamp   = ` USING TIMESTAMP ?`
 	andTimestamp     = ` AND TIMESTAMP ?`
 	deletePrefix     = `DELETE `

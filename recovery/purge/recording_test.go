@@ -149,8 +149,10 @@ func (d *answeringOnce) describeObject() {
 		d.answers,
 		canned{text: "SELECT id, comment", rows: [][]any{{cql.UUID{9, 1}, "", 0, 864000, none, none, none}}},
 		canned{text: "SELECT column_name", rows: [][]any{
-			{"device_id", "partition_key", 0, "uuid", "none"}, {"path", "partition_key", 1, "text", "none"},
-			{"reception_timestamp", "clustering", 0, "timestamp", "asc"}, {"v_a", "regular", -1, "double", "none"},
+			{"device_id", "partition_key", 0, "uuid", "none"},
+			{"path", "partition_key", 1, "text", "none"},
+			{"reception_timestamp", "clustering", 0, "timestamp", "asc"},
+			{"v_a", "regular", -1, "double", "none"},
 		}},
 	)
 }

@@ -40,11 +40,11 @@ type astarteDatabase struct {
 func databaseOf(astarte *unstructured.Unstructured) (astarteDatabase, error) {
 	d := astarteDatabase{usernameKey: "username", passwordKey: "password"}
 	text := func(path ...string) string {
-		s, _, _ := unstructured.NestedString(astarte.Object, append([]string{"spec"}, path...)...) //nolint:errcheck // another type is as good as none
+		s, _, _ := unstructured.NestedString(astarte.Object, append([]string{"spec"}, path...)...)
 		return s
 	}
 	flag := func(path ...string) bool {
-		b, _, _ := unstructured.NestedBool(astarte.Object, append([]string{"spec", "cassandra"}, path...)...) //nolint:errcheck // as above
+		b, _, _ := unstructured.NestedBool(astarte.Object, append([]string{"spec", "cassandra"}, path...)...)
 		return b
 	}
 	for _, node := range strings.Split(text("cassandra", "nodes"), ",") {
@@ -52,13 +52,13 @@ func databaseOf(astarte *unstructured.Unstructured) (astarteDatabase, error) {
 			d.hosts = append(d.hosts, node)
 		}
 	}
-	nodes, _, _ := unstructured.NestedSlice(astarte.Object, "spec", "cassandra", "connection", "nodes") //nolint:errcheck // as above
+	nodes, _, _ := unstructured.NestedSlice(astarte.Object, "spec", "cassandra", "connection", "nodes")
 	for _, node := range nodes {
 		if m, ok := node.(map[string]any); ok {
 			d.hosts = append(d.hosts, hostPort(m))
 		}
 	}
-	deploy, said, _ := unstructured.NestedBool(astarte.Object, "spec", "cassandra", "deploy") //nolint:errcheck // as above
+	deploy, said, _ := unstructured.NestedBool(astarte.Object, "spec", "cassandra", "deploy")
 	if len(d.hosts) == 0 && (deploy || !said) {
 		d.hosts = []string{fmt.Sprintf("%s-cassandra.%s.svc", astarte.GetName(), astarte.GetNamespace())}
 	}

@@ -200,7 +200,7 @@ func (f *cqlFlags) request() purge.Request {
 }
 
 func (f *cqlFlags) level() cql.Consistency {
-	level, _ := cql.ParseConsistency(f.consistency) //nolint:errcheck // validate has looked
+	level, _ := cql.ParseConsistency(f.consistency) // validate has looked
 	return level
 }
 

@@ -84,14 +84,14 @@ var _ = Describe("backup and restore", func() {
 		dir := filepath.Join(GinkgoT().TempDir(), "backup")
 		Expect(p.purge(ctx, i, "--backup", dir).code).To(Equal(0))
 		rows := func() (n int) {
-			Expect(session.Query("SELECT count(*) FROM " + p.Keyspace + ".individual_datastreams").WithContext(ctx).Scan(&n)).To(Succeed())
+			Expect(session.Session.Query("SELECT count(*) FROM " + p.Keyspace + ".individual_datastreams").WithContext(ctx).Scan(&n)).To(Succeed())
 			return n
 		}
 		// The server's own clock says when the short one has expired.
 		Expect(p.Exec(ctx, "CREATE TABLE "+p.Keyspace+".clock (k int PRIMARY KEY)")).To(Succeed())
 		Expect(p.Exec(ctx, "INSERT INTO "+p.Keyspace+".clock (k) VALUES (1) USING TTL 4")).To(Succeed())
 		Eventually(func() (n int) {
-			Expect(session.Query("SELECT count(*) FROM " + p.Keyspace + ".clock").WithContext(ctx).Scan(&n)).To(Succeed())
+			Expect(session.Session.Query("SELECT count(*) FROM " + p.Keyspace + ".clock").WithContext(ctx).Scan(&n)).To(Succeed())
 			return n
 		}).Should(BeZero())
 		r := restore(ctx, p, dir, "--yes")
@@ -99,7 +99,7 @@ var _ = Describe("backup and restore", func() {
 		Expect(r.out).To(ContainSubstring("1 values whose time to live has ended"))
 		Expect(rows()).To(Equal(1))
 		var ttl int
-		Expect(session.Query("SELECT ttl(double_value) FROM " + p.Keyspace + ".individual_datastreams").WithContext(ctx).Scan(&ttl)).To(Succeed())
+		Expect(session.Session.Query("SELECT ttl(double_value) FROM " + p.Keyspace + ".individual_datastreams").WithContext(ctx).Scan(&ttl)).To(Succeed())
 		Expect(ttl).To(And(BeNumerically(">", 4000), BeNumerically("<", 5000)))
 	})
 

@@ -38,6 +38,7 @@ var _ = Describe("plan and confirmation", func() {
 		r := holdfast(ctx, p.purgeArgs(values, "--writers-stopped", "--yes")...)
 		Expect(r.code).To(Equal(4))
 		Expect(r.err).To(ContainSubstring("add --confirm"))
+		Expect(p.dump(ctx)).To(Equal(before))
 		stale := p.plan(ctx, values).Digest
 		// A trigger makes it another plan.
 		Expect(p.AddTrigger(ctx, realm.Trigger{Name: "t", Object: values.ID(), ObjectType: 2, Interface: values.Name, Major: 1})).To(Succeed())

@@ -75,7 +75,7 @@ var _ = Describe("the journal", func() {
 	DescribeTable("check 24: killed at any phase, the same command ends in the same state", func(ctx SpecContext, i realm.Interface, match func(fakecql.Request) bool, skip int) {
 		p, s := fake(ctx, fakecql.Options{})
 		p.load(ctx, i, 12)
-		p.load(ctx, properties("com.example.Settings", 1), 5)
+		p.load(ctx, settings(1), 5)
 		for n := range 3 {
 			Expect(p.Declare(ctx, i, realm.DeviceID(n))).To(Succeed())
 		}
@@ -94,7 +94,7 @@ var _ = Describe("the journal", func() {
 	},
 		Entry("phase 2, saving the definition", target, fakecql.Containing(`TTL("`), 0),
 		Entry("phase 4, the batch", target, fakecql.Containing(`DELETE FROM "test"."interfaces"`), 0),
-		Entry("phase 4, reading back", target, both(fakecql.Containing(`WRITETIME("interface_id")`), at("ALL")), 1),
+		Entry("phase 4, reading back", target, both(fakecql.Containing(`WRITETIME("interface_id")`), atAll), 1),
 		Entry("phase 6, the cut", target, fakecql.Containing("SELECT now()"), 6),
 		Entry("phase 7, the first range", target, fakecql.Containing("SELECT DISTINCT"), 0),
 		Entry("phase 7, a range in the middle", datastream("com.example.Draft", 0), fakecql.Containing("SELECT DISTINCT"), 40),
@@ -106,7 +106,7 @@ var _ = Describe("the journal", func() {
 		Entry("phase 7, the DROP", target, fakecql.Containing("DROP TABLE"), 0),
 		Entry("phase 8, the second sweep", target, fakecql.Containing("SELECT DISTINCT"), 100),
 		Entry("phase 9, the groups", target, fakecql.Containing(`DELETE FROM "test"."kv_store"`), 1),
-		Entry("phase 10, the verification", target, both(fakecql.Containing("PER PARTITION LIMIT 1"), at("ALL")), 3),
+		Entry("phase 10, the verification", target, both(fakecql.Containing("PER PARTITION LIMIT 1"), atAll), 3),
 	)
 
 	It("check 25: of two at once the second is refused", func(ctx SpecContext) {
@@ -147,6 +147,5 @@ func both(a, b func(fakecql.Request) bool) func(fakecql.Request) bool {
 	return func(r fakecql.Request) bool { return a(r) && b(r) }
 }
 
-func at(level string) func(fakecql.Request) bool {
-	return func(r fakecql.Request) bool { return r.Consistency == level }
-}
+// atAll matches what must reach all replicas.
+func atAll(r fakecql.Request) bool { return r.Consistency == "ALL" }

@@ -6,10 +6,10 @@ package purge
 import (
 	"encoding/json"
 
-	"github.com/gocql/gocql"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/holdfast-dev/holdfast/recovery/cql"
 	"github.com/holdfast-dev/holdfast/test/cassandra/realm"
 )
 
@@ -90,7 +90,7 @@ var _ = Describe("what was deleted by hand", func() {
 	It("check 19: a row with another id is refused without --allow-id-mismatch", func(ctx SpecContext) {
 		p := newPlace(ctx, realm.V1_0)
 		p.load(ctx, values, 5)
-		stored := gocql.UUID{1, 2, 3}
+		stored := cql.UUID{1, 2, 3}
 		Expect(p.Exec(ctx, "UPDATE "+p.Keyspace+".interfaces SET interface_id = ? WHERE name = ? AND major_version = ?", stored, values.Name, values.Major)).To(Succeed())
 		Expect(p.Exec(ctx, "INSERT INTO "+p.Keyspace+".individual_datastreams (device_id, interface_id, endpoint_id, path, value_timestamp, reception_timestamp, reception_timestamp_submillis) VALUES (?, ?, ?, '/x', 1, 1, 1)", stored, stored, stored)).To(Succeed())
 		before := p.dump(ctx)

@@ -21,7 +21,7 @@ var _ = Describe("interfaces in shared tables", func() {
 		target, neighbour := datastream("com.example.Values", 1), datastream("com.example.Values2", 1)
 		p.load(ctx, target, 20)
 		p.load(ctx, neighbour, 20)
-		p.load(ctx, properties("com.example.Settings", 1), 20)
+		p.load(ctx, settings(1), 20)
 		before := p.dump(ctx)
 		Expect(before.Count(target)).To(BeNumerically(">", 100))
 		r := p.purge(ctx, target)
@@ -34,10 +34,10 @@ var _ = Describe("interfaces in shared tables", func() {
 
 	It("check 09: of properties nothing is left; DISTINCT names exactly their partition key", func(ctx SpecContext) {
 		p := newPlace(ctx, realm.V1_1)
-		target := properties("com.example.Settings", 1)
+		target := settings(1)
 		p.load(ctx, target, 20)
 		p.load(ctx, datastream("com.example.Values", 1), 20)
-		p.load(ctx, properties("com.example.Settings", 2), 20)
+		p.load(ctx, settings(2), 20)
 		before := p.dump(ctx)
 		r := p.purge(ctx, target)
 		Expect(r.code).To(Equal(0), r.err)
@@ -59,7 +59,7 @@ var _ = Describe("interfaces in shared tables", func() {
 
 	It("check 13: a realm without individual_datastreams is no crash", func(ctx SpecContext) {
 		p := newPlace(ctx, realm.V1_0)
-		target := properties("com.example.Settings", 1)
+		target := settings(1)
 		p.load(ctx, target, 3)
 		Expect(p.dump(ctx)).NotTo(HaveKey("individual_datastreams"))
 		r := p.purge(ctx, target)
@@ -92,7 +92,7 @@ var _ = Describe("interfaces in shared tables", func() {
 	DescribeTable("every kind of interface, in the schema of every version", func(ctx SpecContext, v realm.Version) {
 		p := newPlace(ctx, v)
 		all := []realm.Interface{
-			datastream("com.example.Values", 0), properties("com.example.Settings", 3), object("com.example.Position", 1),
+			datastream("com.example.Values", 0), settings(3), object("com.example.Position", 1),
 			object("com.example.very.long.interface.name.for.ObjectTable", 12),
 		}
 		for _, i := range all {

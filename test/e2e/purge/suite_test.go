@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,12 +20,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gocql/gocql"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	"k8s.io/cli-runtime/pkg/genericiooptions"
 
-	"github.com/holdfast-dev/holdfast/cmd/holdfast/app"
+	"github.com/holdfast-dev/holdfast/recovery/cql"
 	"github.com/holdfast-dev/holdfast/test/cassandra"
 	"github.com/holdfast-dev/holdfast/test/cassandra/fakecql"
 	"github.com/holdfast-dev/holdfast/test/cassandra/realm"
@@ -32,7 +31,7 @@ import (
 
 var (
 	server  *cassandra.Cluster
-	session *gocql.Session
+	session = &realm.Realm{} // for its session with the server
 	program string
 	number  atomic.Int64
 )
@@ -49,7 +48,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	server, err = cassandra.Start(ctx, cassandra.Options{})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(server.Close()).To(Succeed()) })
-	session, err = server.Session()
+	session.Session, err = server.Session()
 	Expect(err).NotTo(HaveOccurred())
 	program = filepath.Join(GinkgoT().TempDir(), "holdfast")
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "github.com/holdfast-dev/holdfast/cmd/holdfast").CombinedOutput()
@@ -70,9 +69,9 @@ func newPlace(ctx context.Context, v realm.Version) *place {
 	return placeOn(ctx, session, server.Hosts, realm.NamesOf(v, fmt.Sprintf("realm%d", number.Add(1)), ""), v)
 }
 
-func placeOn(ctx context.Context, s *gocql.Session, hosts []string, names realm.Names, v realm.Version) *place {
+func placeOn(ctx context.Context, s *realm.Realm, hosts []string, names realm.Names, v realm.Version) *place {
 	GinkgoHelper()
-	r, err := realm.Create(ctx, s, v, names)
+	r, err := realm.Create(ctx, s.Session, v, names)
 	Expect(err).NotTo(HaveOccurred())
 	return &place{Realm: r, hosts: hosts, journal: GinkgoT().TempDir()}
 }
@@ -85,9 +84,9 @@ func fake(ctx context.Context, o fakecql.Options) (*place, *fakecql.Server) {
 	DeferCleanup(s.Close)
 	c := &cassandra.Cluster{Hosts: s.Hosts()}
 	DeferCleanup(func() { Expect(c.Close()).To(Succeed()) })
-	cql, err := c.Session()
+	connected, err := c.Session()
 	Expect(err).NotTo(HaveOccurred())
-	p := placeOn(ctx, cql, s.Hosts(), realm.NamesOf(realm.Master, "test", ""), realm.Master)
+	p := placeOn(ctx, &realm.Realm{Session: connected}, s.Hosts(), realm.NamesOf(realm.Master, "test", ""), realm.Master)
 	return p, s
 }
 
@@ -97,11 +96,18 @@ type result struct {
 	out, err string
 }
 
-// holdfast runs a command in this process, without a terminal.
+// holdfast runs a command without a terminal.
 func holdfast(ctx context.Context, args ...string) result {
+	GinkgoHelper()
 	var out, errOut bytes.Buffer
-	code := app.Main(ctx, args, genericiooptions.IOStreams{In: strings.NewReader(""), Out: &out, ErrOut: &errOut})
-	return result{code, out.String(), errOut.String()}
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		Expect(err).NotTo(HaveOccurred())
+	}
+	return result{cmd.ProcessState.ExitCode(), out.String(), errOut.String()}
 }
 
 func (p *place) args(command string, args ...string) []string {
@@ -178,8 +184,8 @@ func (p *place) load(ctx context.Context, i realm.Interface, devices int) {
 	Expect(err).NotTo(HaveOccurred())
 }
 
-func ids(n int) []gocql.UUID {
-	var all []gocql.UUID
+func ids(n int) []cql.UUID {
+	var all []cql.UUID
 	for i := range n {
 		all = append(all, realm.DeviceID(i))
 	}
@@ -198,8 +204,8 @@ func datastream(name string, major int) realm.Interface {
 	return realm.Interface{Name: name, Major: major, Kind: realm.Datastream, Mappings: mappings(realm.Double, realm.StringArray)}
 }
 
-func properties(name string, major int) realm.Interface {
-	return realm.Interface{Name: name, Major: major, Kind: realm.Properties, Mappings: mappings(realm.String, realm.IntegerArray)}
+func settings(major int) realm.Interface {
+	return realm.Interface{Name: "com.example.Settings", Major: major, Kind: realm.Properties, Mappings: mappings(realm.String, realm.IntegerArray)}
 }
 
 func object(name string, major int) realm.Interface {

@@ -83,7 +83,7 @@ var _ = Describe("sweeps", func() {
 		p, s := fake(ctx, fakecql.Options{})
 		p.load(ctx, values, 5)
 		args := p.confirmed(ctx, values)
-		s.Inject(fakecql.Fault{Match: both(fakecql.Containing("PER PARTITION LIMIT 1"), at("ALL")), Times: 1, Do: func(fakecql.Request) {
+		s.Inject(fakecql.Fault{Match: both(fakecql.Containing("PER PARTITION LIMIT 1"), atAll), Times: 1, Do: func(fakecql.Request) {
 			defer GinkgoRecover()
 			_, err := p.Load(ctx, one(values, 77))
 			Expect(err).NotTo(HaveOccurred())
@@ -101,9 +101,9 @@ var _ = Describe("sweeps", func() {
 		c, err := cassandra.Start(ctx, cassandra.Options{Authentication: true, Guardrails: map[string]any{"user_timestamps_enabled": false}})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() { Expect(c.Close()).To(Succeed()) })
-		cql, err := c.Session()
+		connected, err := c.Session()
 		Expect(err).NotTo(HaveOccurred())
-		p := placeOn(ctx, cql, c.Hosts, realm.NamesOf(realm.V1_0, "secured", ""), realm.V1_0)
+		p := placeOn(ctx, &realm.Realm{Session: connected}, c.Hosts, realm.NamesOf(realm.V1_0, "secured", ""), realm.V1_0)
 		position := object("com.example.Position", 1)
 		p.load(ctx, position, 3)
 		for _, statement := range []string{
