@@ -61,6 +61,7 @@ const (
 	tableKV          = "kv_store"
 	tableTriggers    = "simple_triggers"
 	tableDevices     = "devices"
+	tableDeletions   = "deletion_in_progress"
 )
 
 // fixedTables are all tables that Astarte itself makes in a realm: whatever an
@@ -68,7 +69,7 @@ const (
 func fixedTables() []string {
 	return []string{
 		tableInterfaces, tableEndpoints, tableProperties, tableDatastreams, tableKV, tableTriggers, tableDevices,
-		"names", "grouped_devices", "deletion_in_progress", "schema_migrations", "unconfirmed_devices", "realms",
+		tableDeletions, "names", "grouped_devices", "schema_migrations", "unconfirmed_devices", "realms",
 		"to2_sessions", "ownership_vouchers", "fdo_sessions", "device_registrations", "triggers", "trigger_policies",
 	}
 }

@@ -78,7 +78,7 @@ func (r *run) checkDetached(ctx context.Context, level cql.Consistency) error {
 	if row.found {
 		return fmt.Errorf("delete row of interface: it is still there, written at %s, which is later than the database's clock said (%s); check the clocks of the nodes and of whoever wrote it", formatMicros(row.written), formatMicros(r.state.detach))
 	}
-	left, err := readEndpoints(ctx, r.db, &r.target)
+	left, err := readEndpoints(ctx, r.db, &r.target, level)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (p *Plan) trace(ctx context.Context, db Database) error {
 	if row.found {
 		rowCount = exactly(1)
 	}
-	left, err := readEndpoints(ctx, db, t)
+	left, err := readEndpoints(ctx, db, t, cql.Quorum)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (p *Plan) trace(ctx context.Context, db Database) error {
 		p.Partitions = max(p.Partitions, sample.Total().Count)
 	}
 	for _, group := range []string{DevicesGroup(t.Name, t.Major), DataGroup(t.Name, t.Major)} {
-		n, err := countGroup(ctx, db, t, group)
+		n, err := countGroup(ctx, db, groupOf{t, group, cql.Quorum})
 		if err != nil {
 			return err
 		}
@@ -174,10 +174,17 @@ func (p *Plan) readGrace(ctx context.Context, db Reader, t cql.Table) error {
 	return nil
 }
 
-func countGroup(ctx context.Context, db Reader, t *Target, group string) (int64, error) {
+// groupOf names a group of kv_store, and how it is read.
+type groupOf struct {
+	target *Target
+	name   string
+	level  cql.Consistency
+}
+
+func countGroup(ctx context.Context, db Reader, g groupOf) (int64, error) {
 	rows := db.Rows(ctx, cql.Statement{
-		Text:   cql.Select(t.table(tableKV), []string{columnKey}, []string{columnGroup}),
-		Values: []any{group}, Consistency: cql.Quorum, PageSize: pageKeys,
+		Text:   cql.Select(g.target.table(tableKV), []string{columnKey}, []string{columnGroup}),
+		Values: []any{g.name}, Consistency: g.level, PageSize: pageKeys,
 	})
 	var n int64
 	var key string
@@ -185,7 +192,7 @@ func countGroup(ctx context.Context, db Reader, t *Target, group string) (int64,
 		n++
 	}
 	if err := rows.Close(); err != nil {
-		return 0, fmt.Errorf("read group %q of kv_store: %w", group, err)
+		return 0, fmt.Errorf("read group %q of kv_store: %w", g.name, err)
 	}
 	return n, nil
 }

@@ -189,7 +189,30 @@ func Resolve(ctx context.Context, db Database, r Request) (*Target, error) {
 	if err := resolveObject(ctx, db, t, realm, all); err != nil {
 		return nil, err
 	}
+	if _, ok := realm.Tables[tableDeletions]; ok {
+		if err := t.noteDeletions(ctx, db); err != nil {
+			return nil, err
+		}
+	}
 	return t, nil
+}
+
+// noteDeletions says how many devices Astarte is deleting: it finds their data
+// through the interfaces' rows, one of which is about to go.
+func (t *Target) noteDeletions(ctx context.Context, db Reader) error {
+	rows := db.Rows(ctx, cql.Statement{Text: cql.Select(t.table(tableDeletions), []string{columnDevice}, nil), Consistency: cql.Quorum, PageSize: pageKeys})
+	var id cql.UUID
+	n := 0
+	for rows.Scan(&id) {
+		n++
+	}
+	if err := rows.Close(); err != nil {
+		return fmt.Errorf("read devices that are being deleted: %w", err)
+	}
+	if n > 0 {
+		t.Notes = append(t.Notes, fmt.Sprintf("%s right now by Astarte; better wait until that is done", count(n, "device is being deleted", "devices are being deleted")))
+	}
+	return nil
 }
 
 func (t *Target) fromRow(row InterfaceRow) {

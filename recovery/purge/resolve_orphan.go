@@ -17,7 +17,7 @@ import (
 // --orphan it is an error that says what there is instead.
 func resolveOrphan(ctx context.Context, db Database, t *Target, wanted bool, all []InterfaceRow) error {
 	t.ID, t.Orphan = t.DerivedID, true
-	endpoints, err := readEndpoints(ctx, db, t)
+	endpoints, err := readEndpoints(ctx, db, t, cql.Quorum)
 	if err != nil {
 		return err
 	}
@@ -61,11 +61,11 @@ type endpointsLeft struct {
 	kind  int
 }
 
-func readEndpoints(ctx context.Context, db Reader, t *Target) (endpointsLeft, error) {
+func readEndpoints(ctx context.Context, db Reader, t *Target, level cql.Consistency) (endpointsLeft, error) {
 	rows := db.Rows(ctx, cql.Statement{
 		Text:        cql.Select(t.table(tableEndpoints), []string{"interface_name", "interface_major_version", "interface_type"}, []string{columnInterface}),
 		Values:      []any{t.ID},
-		Consistency: cql.Quorum, PageSize: pageSmall,
+		Consistency: level, PageSize: pageSmall,
 	})
 	var left endpointsLeft
 	for rows.Scan(&left.name, &left.major, &left.kind) {

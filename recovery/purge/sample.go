@@ -102,7 +102,7 @@ type sampler struct {
 
 func (s sampler) read(ctx context.Context, start int64, limit int) (window, error) {
 	w := window{counts: map[cql.UUID]int{}}
-	rows := s.db.Rows(ctx, cql.Statement{Text: s.text, Values: []any{start, limit}, Consistency: cql.One, PageSize: min(limit, pageRows)})
+	rows := s.db.Rows(ctx, cql.Statement{Text: s.text, Values: []any{start, limit}, Consistency: cql.Quorum, PageSize: min(limit, pageRows)})
 	var token int64
 	var id cql.UUID
 	for rows.Scan(&token, &id) {

@@ -120,7 +120,7 @@ func (v *verifier) rows(ctx context.Context) error {
 	if row.found {
 		v.found(Leftover{Table: tableInterfaces, Key: Title(t.Name, t.Major), Written: formatMicros(row.written)})
 	}
-	left, err := readEndpoints(ctx, v.db, t)
+	left, err := readEndpoints(ctx, v.db, t, v.level)
 	if err != nil {
 		return err
 	}
@@ -128,7 +128,7 @@ func (v *verifier) rows(ctx context.Context) error {
 		v.found(Leftover{Table: tableEndpoints, Key: count(left.count, "endpoint", "endpoints")})
 	}
 	for _, group := range []string{DevicesGroup(t.Name, t.Major), DataGroup(t.Name, t.Major)} {
-		n, err := countGroup(ctx, v.db, t, group)
+		n, err := countGroup(ctx, v.db, groupOf{t, group, v.level})
 		if err != nil {
 			return err
 		}
