@@ -38,6 +38,8 @@ func (b *bench) deletesAlone(ctx context.Context, size int) (took time.Duration,
 	}
 	text := cql.Delete(table, []string{"device_id", "interface_id", "endpoint_id", "path"})
 	endpoint := realm.EndpointID(target(0).Name, 1, target(0).Mappings[0].Endpoint)
+	b.prioritize(raised)
+	defer b.prioritize(0)
 	cut := time.Now().Add(time.Minute).UnixMicro()
 	group, within := errgroup.WithContext(ctx)
 	group.SetLimit(deletesInFlight)

@@ -72,7 +72,7 @@ func run(ctx context.Context, cqlsh, out string) (err error) {
 			err = closed
 		}
 	}()
-	var r results
+	r := results{load: load()}
 	// A first small round warms the server up, and is not counted.
 	if _, _, err := b.compare(ctx, small/10, "warm"); err != nil {
 		return err
@@ -104,6 +104,8 @@ func (b *bench) compare(ctx context.Context, size int, prefix string) (manual ma
 	if err != nil {
 		return manual, ours, err
 	}
+	b.prioritize(raised)
+	defer b.prioritize(0)
 	progress("purging %d partitions by the manual", size)
 	if manual, err = b.manual(ctx, byHand); err != nil {
 		return manual, ours, err
@@ -129,6 +131,8 @@ func (b *bench) alone(ctx context.Context, size int) (purgeRun, error) {
 	if err != nil {
 		return purgeRun{}, err
 	}
+	b.prioritize(raised)
+	defer b.prioritize(0)
 	progress("purging %d partitions with holdfast", size)
 	return b.purge(ctx, r)
 }

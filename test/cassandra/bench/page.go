@@ -19,6 +19,7 @@ type comparison struct {
 }
 
 type results struct {
+	load     string // of the machine, before
 	compared []comparison
 	tenfold  purgeRun
 }
@@ -33,14 +34,15 @@ Both are timed with everything that they need: the manual with the start of cqls
 statements and the query once more at the end; Holdfast with the dry-run that gives the digest, the plan again, the journal,
 at least two sweeps, and the verification. Nobody writes meanwhile, so Holdfast does not wait (` + "`--writers-stopped`" + `).
 
-Client and server share the machine's cores, so the ratios say more than the seconds. The manual leaves the endpoints and
+Client and server share the machine's cores, so the ratios say more than the seconds, and only those of a machine that does
+nothing else say much: the manual waits for one answer after the other, Holdfast uses what the machine has. The manual leaves the endpoints and
 all path rows behind ([runbook](runbooks/purge-interface.md)); Holdfast removes them within its time.
 `
 
 func (r results) page() string {
 	var b strings.Builder
 	b.WriteString(intro)
-	fmt.Fprintf(&b, "\nLast run: %s, %d cores, load average at its end %s.\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), load())
+	fmt.Fprintf(&b, "\nLast run: %s, %d cores; load average (1, 5, 15 minutes) before it %s, at its end %s.\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), r.load, load())
 	b.WriteString("\n## The whole purge\n\n| partitions to purge | among others | manual (cqlsh) | of that DELETEs | Holdfast | of that the plan | times as fast |\n| ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, c := range r.compared {
 		fmt.Fprintf(&b, "| %d | %d | %s | %s | %s | %s | **%.1f** |\n", c.size, 4*c.size, seconds(c.manual.total), seconds(c.manual.steps["deletes"]),
