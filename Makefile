@@ -47,9 +47,9 @@ FUZZTIME ?= 30s
 
 .PHONY: fuzz
 fuzz: ## Fuzz the decoder of reviews, reference paths and profiles (FUZZTIME=30s each)
-	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME)
-	go test ./config/profile -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME)
-	go test ./config/profile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME)
+	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	go test ./config/profile -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	go test ./config/profile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 .PHONY: run
 run: ## Show the main job on a real control plane, then keep it up to try it out (ONCE=1: end after the story)

@@ -79,7 +79,6 @@ func newBench(ctx context.Context, size sizes) (b *bench, err error) {
 		return b, err
 	}
 	b.cluster.Config.WarningHandler = rest.NoWarnings{}
-	// Not one connection for all: the API server would be compared with a queue.
 	b.cluster.Config.QPS, b.cluster.Config.Burst = 10_000, 10_000
 	if b.client, err = dynamic.NewForConfig(b.cluster.Config); err != nil {
 		return b, err
@@ -115,7 +114,7 @@ func newBench(ctx context.Context, size sizes) (b *bench, err error) {
 	if err := done(b.admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")); err != nil {
 		return b, err
 	}
-	if b.rivals, err = startRivals(ctx, kube, b.holdfast.Namespace); err != nil {
+	if b.rivals, err = startRivals(ctx, kube, b.cluster.Kubeconfig, b.holdfast.Namespace); err != nil {
 		return b, err
 	}
 	return b, b.holdfast.Start(ctx)

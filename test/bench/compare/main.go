@@ -31,13 +31,20 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // a process starts from an empty context
 	out := flag.String("out", "docs/benchmarks.md", "the page to write")
 	quick := flag.Bool("quick", false, "measure little, to see that everything works")
+	rivals := flag.String("rivals", "", "only serve the webhooks to compare with, with this kubeconfig")
+	secrets := flag.String("rivals-secrets", "", "the namespace that they write Secrets to")
 	flag.Parse()
 	size := sizes{requests: 600, referrers: []int{100, 10_000, 100_000}, undos: 200, manual: 30, snapshots: 10_000}
 	if *quick {
 		size = sizes{requests: 64, referrers: []int{100, 600}, undos: 5, manual: 2, snapshots: 200}
 	}
 	logf.SetLogger(logr.Discard())
-	err := run(ctx, size, *out)
+	var err error
+	if *rivals != "" {
+		err = serveRivals(ctx, *rivals, *secrets)
+	} else {
+		err = run(ctx, size, *out)
+	}
 	stop()
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "bench: "+err.Error())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -38,9 +39,23 @@ func (b *bench) refusals(ctx context.Context, r *report) error {
 // allowances compares deletions that are saved and allowed.
 func (b *bench) allowances(ctx context.Context, r *report) error {
 	for _, parallel := range []int{1, 32} {
+		before, err := b.metrics(ctx)
+		if err != nil {
+			return err
+		}
 		s, err := b.deletions(ctx, []string{"plain", "noop", "write"}, parallel)
 		if err != nil {
 			return err
+		}
+		after, err := b.metrics(ctx)
+		if err != nil {
+			return err
+		}
+		if parallel == 1 {
+			n := float64(len(s["plain"].took))
+			r.add("requests of Holdfast for an allowed delete: POST", fmt.Sprintf("%.2f", after.requestsSince(before, "POST")/n), "one plain Secret write 1.00", after.requestsSince(before, "POST")/n, 1)
+			r.add("requests of Holdfast for an allowed delete: GET", fmt.Sprintf("%.2f", after.requestsSince(before, "GET")/n), "-", after.requestsSince(before, "GET")/n, 0)
+			r.add("allow and save, inside Holdfast, mean", ms(after.meanSince(before, "allow")), "-", 1, 0)
 		}
 		own, noop, write := s["plain"], s["noop"], s["write"]
 		toNoop := 0.0 // no target when many run at once
@@ -127,7 +142,7 @@ func (b *bench) settled(ctx context.Context) error {
 
 // decision is how long a refusal takes inside Holdfast, by its own metrics.
 func (b *bench) decision(ctx context.Context) (time.Duration, error) {
-	sum, count, err := b.refusalSeconds(ctx)
+	before, err := b.metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -140,39 +155,57 @@ func (b *bench) decision(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	sumAfter, countAfter, err := b.refusalSeconds(ctx)
+	after, err := b.metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
-	return time.Duration((sumAfter - sum) / (countAfter - count) * float64(time.Second)), nil
+	return after.meanSince(before, "deny"), nil
 }
 
-func (b *bench) refusalSeconds(ctx context.Context) (sum, count float64, err error) {
+// metrics are the values that Holdfast publishes, by name and labels.
+func (b *bench) metrics(ctx context.Context) (metrics, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, b.holdfast.MetricsURL+"/metrics", nil)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
 	defer response.Body.Close() //nolint:errcheck // it was only read
 	text, err := io.ReadAll(response.Body)
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
+	m := metrics{}
 	for line := range strings.SplitSeq(string(text), "\n") {
-		for prefix, into := range map[string]*float64{
-			`holdfast_admission_seconds_sum{verdict="deny"} `: &sum, `holdfast_admission_seconds_count{verdict="deny"} `: &count,
-		} {
-			if value, ok := strings.CutPrefix(line, prefix); ok {
-				if _, err := fmt.Sscan(value, into); err != nil {
-					return 0, 0, err
-				}
-			}
+		name, value, found := strings.Cut(line, "} ")
+		if !found || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if m[name], err = strconv.ParseFloat(value, 64); err != nil {
+			return nil, fmt.Errorf("read metric %q: %w", line, err)
 		}
 	}
-	return sum, count, nil
+	return m, nil
+}
+
+type metrics map[string]float64
+
+// meanSince is the mean time of the answers with that verdict since before.
+func (m metrics) meanSince(before metrics, verdict string) time.Duration {
+	sum, count := `holdfast_admission_seconds_sum{verdict="`+verdict+`"`, `holdfast_admission_seconds_count{verdict="`+verdict+`"`
+	return time.Duration((m[sum] - before[sum]) / (m[count] - before[count]) * float64(time.Second))
+}
+
+// requestsSince counts Holdfast's own requests by that method since before.
+func (m metrics) requestsSince(before metrics, method string) (n float64) {
+	for name, value := range m {
+		if strings.HasPrefix(name, "rest_client_requests_total{") && strings.Contains(name, `method="`+method+`"`) {
+			n += value - before[name]
+		}
+	}
+	return n
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d)/float64(time.Millisecond)) }

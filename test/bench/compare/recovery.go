@@ -78,21 +78,25 @@ func (b *bench) missing(ctx context.Context, n int, bringBack func(name string) 
 		if err != nil {
 			return nil, err
 		}
+		took := make(chan time.Duration, 1)
+		go func() {
+			var gone time.Time
+			for event := range w.ResultChan() {
+				switch {
+				case event.Type == watch.Deleted:
+					gone = time.Now()
+				case event.Type == watch.Added && !gone.IsZero():
+					took <- time.Since(gone)
+				}
+			}
+			close(took)
+		}()
 		result := bringBack(name)
 		if result.Code != 0 {
 			w.Stop()
 			return nil, done(result)
 		}
-		var gone time.Time
-		for event := range w.ResultChan() {
-			if event.Type == watch.Deleted {
-				gone = time.Now()
-			}
-			if event.Type == watch.Added && !gone.IsZero() {
-				break
-			}
-		}
-		s.took = append(s.took, time.Since(gone))
+		s.took = append(s.took, <-took)
 		w.Stop()
 	}
 	return s, nil

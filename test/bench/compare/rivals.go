@@ -6,9 +6,14 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -17,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -24,14 +30,59 @@ import (
 )
 
 // rivals are the webhooks that Holdfast is compared with: they run in a server
-// made of the same library, and do nothing but what their names say.
+// made of the same library, in a process of their own as Holdfast does, and do
+// nothing but what their names say.
 type rivals struct {
-	server *http.Server
-	failed chan error
+	command *exec.Cmd
+	stdin   io.Closer
 }
 
-func startRivals(ctx context.Context, kube kubernetes.Interface, secrets string) (*rivals, error) {
-	handlers := map[string]admission.HandlerFunc{
+// address is what the rivals' process says when it listens.
+type address struct {
+	URL string
+	CA  []byte
+}
+
+// serveRivals is that process; it ends when its input does.
+func serveRivals(ctx context.Context, kubeconfig, secrets string) error {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return err
+	}
+	config.QPS, config.Burst = 1000, 2000
+	kube, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	for kind, handler := range rivalHandlers(kube, secrets) {
+		mux.Handle("/"+kind, &admission.Webhook{Handler: handler})
+	}
+	// The certificate is made as Holdfast's is, in a store of its own.
+	cert := &certs.Keeper{Kube: fake.NewClientset(), Namespace: "none", Hosts: []string{"127.0.0.1"}, Now: time.Now}
+	if err := cert.Ensure(ctx); err != nil {
+		return err
+	}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: cert.GetCertificate, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		return err
+	}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, BaseContext: func(net.Listener) context.Context { return ctx }}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		_ = server.Close()
+	}()
+	if err := json.NewEncoder(os.Stdout).Encode(address{"https://" + listener.Addr().String(), cert.CABundle()}); err != nil {
+		return err
+	}
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+func rivalHandlers(kube kubernetes.Interface, secrets string) map[string]admission.HandlerFunc {
+	return map[string]admission.HandlerFunc{
 		"refused": func(context.Context, admission.Request) admission.Response { return admission.Denied("no") },
 		"noop":    func(context.Context, admission.Request) admission.Response { return admission.Allowed("") },
 		"write": func(ctx context.Context, r admission.Request) admission.Response {
@@ -45,32 +96,41 @@ func startRivals(ctx context.Context, kube kubernetes.Interface, secrets string)
 			return admission.Allowed("")
 		},
 	}
-	mux := http.NewServeMux()
-	for kind, handler := range handlers {
-		mux.Handle("/"+kind, &admission.Webhook{Handler: handler})
-	}
-	// The certificate is made as Holdfast's is, in a store of its own.
-	cert := &certs.Keeper{Kube: fake.NewClientset(), Namespace: "none", Hosts: []string{"127.0.0.1"}, Now: time.Now}
-	if err := cert.Ensure(ctx); err != nil {
-		return nil, err
-	}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: cert.GetCertificate, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12})
+}
+
+func startRivals(ctx context.Context, kube kubernetes.Interface, kubeconfig, secrets string) (*rivals, error) {
+	self, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start rivals: %w", err)
 	}
-	r := &rivals{
-		server: &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute, BaseContext: func(net.Listener) context.Context { return ctx }},
-		failed: make(chan error, 1),
+	r := &rivals{command: exec.CommandContext(ctx, self, "-rivals", kubeconfig, "-rivals-secrets", secrets)}
+	r.command.Stderr = os.Stderr
+	if r.stdin, err = r.command.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("start rivals: %w", err)
 	}
-	go func() { r.failed <- r.server.Serve(listener) }()
+	stdout, err := r.command.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start rivals: %w", err)
+	}
+	if err := r.command.Start(); err != nil {
+		return nil, fmt.Errorf("start rivals: %w", err)
+	}
+	var at address
+	if err := json.NewDecoder(stdout).Decode(&at); err != nil {
+		return r, fmt.Errorf("start rivals: %w", err)
+	}
+	return r, register(ctx, kube, at)
+}
+
+func register(ctx context.Context, kube kubernetes.Interface, at address) error {
 	config := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "rivals"}}
 	for _, kind := range kinds {
-		if handlers[kind] == nil {
+		if rivalHandlers(nil, "")[kind] == nil {
 			continue
 		}
 		config.Webhooks = append(config.Webhooks, admissionregistrationv1.ValidatingWebhook{
 			Name:                    kind + ".rivals.example",
-			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: ptr.To("https://" + listener.Addr().String() + "/" + kind), CABundle: cert.CABundle()},
+			ClientConfig:            admissionregistrationv1.WebhookClientConfig{URL: ptr.To(at.URL + "/" + kind), CABundle: at.CA},
 			SideEffects:             ptr.To(admissionregistrationv1.SideEffectClassNoneOnDryRun),
 			AdmissionReviewVersions: []string{"v1"},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
@@ -84,17 +144,13 @@ func startRivals(ctx context.Context, kube kubernetes.Interface, secrets string)
 			},
 		})
 	}
-	_, err = kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, config, metav1.CreateOptions{})
+	_, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, config, metav1.CreateOptions{})
 	if err != nil {
-		return r, fmt.Errorf("register rivals: %w", err)
+		return fmt.Errorf("register rivals: %w", err)
 	}
-	return r, nil
+	return nil
 }
 
 func (r *rivals) close() error {
-	err := r.server.Close()
-	if served := <-r.failed; err == nil && served != http.ErrServerClosed { //nolint:errorlint // it is returned as it is
-		err = served
-	}
-	return err
+	return errors.Join(r.stdin.Close(), r.command.Wait())
 }
