@@ -47,15 +47,15 @@ type rule func(guard.Request) (guard.Verdict, error)
 
 func (r rule) Check(_ context.Context, req guard.Request) (guard.Verdict, error) { return r(req) }
 
-func profiles(t testing.TB, more string) *profile.Set {
-	t.Helper()
+func profiles(tb testing.TB, more string) *profile.Set {
+	tb.Helper()
 	p, err := profile.Parse([]byte("apiVersion: holdfast.dev/v1alpha1\nkind: GuardProfile\nmetadata: {name: billing}\nspec:\n  resources:\n  - resource: plans.billing.example\n" + more))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	set, err := profile.NewSet(p...)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return set
 }

@@ -79,9 +79,35 @@ func (d dangler) warning(who Target) string {
 }
 
 func (d Dangling) find(ctx context.Context, gr schema.GroupResource, object *unstructured.Unstructured) ([]dangler, error) {
+	named, err := d.named(gr, object)
+	errs := []error{err}
 	var found []dangler
-	var errs []error
 	seen := map[Target]bool{}
+	for _, one := range named {
+		if seen[one.target] {
+			continue
+		}
+		seen[one.target] = true
+		if one.state, err = d.Presence.Of(ctx, one.target); err != nil {
+			errs = append(errs, fmt.Errorf("look up %s: %w", one.target, err))
+			continue
+		}
+		if one.state.Exists && !one.state.Terminating {
+			continue
+		}
+		one.target.Kind = one.state.Kind
+		if one.state.Clustered {
+			one.target.Namespace = ""
+		}
+		found = append(found, one)
+	}
+	return found, errors.Join(errs...)
+}
+
+// named are the guarded objects that object names, but for itself.
+func (d Dangling) named(gr schema.GroupResource, object *unstructured.Unstructured) ([]dangler, error) {
+	var named []dangler
+	var errs []error
 	for _, guarded := range d.Profiles.Resources() {
 		for _, ref := range guarded.ReferencedBy {
 			if ref.Resource != gr {
@@ -92,27 +118,14 @@ func (d Dangling) find(ctx context.Context, gr schema.GroupResource, object *uns
 				errs = append(errs, fmt.Errorf("read reference: %w", err))
 			}
 			for _, hit := range hits {
-				target := Target{Resource: guarded.Resource, Namespace: hit.Namespace, Name: hit.Name}
-				itself := target.Resource == gr && hit.Names(object.GetNamespace(), object.GetName())
-				if seen[target] || itself {
+				if guarded.Resource == gr && hit.Names(object.GetNamespace(), object.GetName()) {
 					continue
 				}
-				seen[target] = true
-				state, err := d.Presence.Of(ctx, target)
-				if err != nil {
-					errs = append(errs, fmt.Errorf("look up %s: %w", target, err))
-					continue
-				}
-				if state.Exists && !state.Terminating {
-					continue
-				}
-				target.Kind = state.Kind
-				if state.Clustered {
-					target.Namespace = ""
-				}
-				found = append(found, dangler{target: target, path: ref.Path.String(), state: state})
+				named = append(named, dangler{
+					target: Target{Resource: guarded.Resource, Namespace: hit.Namespace, Name: hit.Name}, path: ref.Path.String(),
+				})
 			}
 		}
 	}
-	return found, errors.Join(errs...)
+	return named, errors.Join(errs...)
 }
