@@ -33,6 +33,9 @@ type Plan struct {
 	Nodes      cql.Cluster `json:"-"`
 	Partitions int64       `json:"-"` // of the largest table to sweep, estimated
 	Grace      int         `json:"-"` // the shortest gc_grace_seconds of the tables swept
+
+	allowed  []string // what was allowed when the purge that this goes on with was begun
+	detached bool     // that purge has deleted the row
 }
 
 // ClusterInfo is the database as the plan shows it.

@@ -88,6 +88,14 @@ func TestCheckAllowed(t *testing.T) {
 	if err := p.CheckAllowed([]string{"triggers", "declared"}); err != nil {
 		t.Errorf("err = %v, all are allowed", err)
 	}
+	begun := &Plan{Dangers: p.Dangers, allowed: []string{"declared"}}
+	if err := begun.CheckAllowed(nil); !errors.As(err, &refused) || len(refused.Dangers) != 1 || refused.Dangers[0].Kind != "triggers" {
+		t.Errorf("err = %v: of a purge that goes on, the new danger alone must be accepted", err)
+	}
+	begun.detached = true
+	if err := begun.CheckAllowed(nil); err != nil {
+		t.Errorf("err = %v: once the row is gone, the purge must be able to end", err)
+	}
 	p.Dangers = append(p.Dangers, Danger{Kind: "storage", Detail: "s"})
 	if err := p.CheckAllowed([]string{"triggers", "declared", "storage"}); !errors.As(err, &refused) || !refused.Final || !strings.Contains(err.Error(), "nothing overrides this") {
 		t.Errorf("err = %v: no flag allows that", err)

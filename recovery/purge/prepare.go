@@ -62,6 +62,7 @@ func resumePlan(ctx context.Context, db Database, past *pastRun) (*Plan, error) 
 		return nil, err
 	}
 	p.Digest, p.Resumes = h.Digest, past.dir
+	p.allowed, p.detached = h.Allowed, past.state.detached
 	return p, nil
 }
 

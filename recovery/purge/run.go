@@ -63,7 +63,7 @@ func Execute(ctx context.Context, db Database, p *Plan, o Options) (*Report, err
 
 // begin opens the journal, and writes its header when the purge is new.
 func begin(db Database, p *Plan, o Options) (*run, error) {
-	if err := p.CheckAllowed(o.Allowed); p.Resumes == "" && err != nil {
+	if err := p.CheckAllowed(o.Allowed); err != nil {
 		return nil, err
 	}
 	r := newRun(db, p, o)

@@ -23,10 +23,8 @@ func (o *purgeInterfaceOptions) agree(ctx context.Context, plan *purge.Plan) err
 	if err := printPlanTable(o.streams.ErrOut, plan); err != nil {
 		return err
 	}
-	if plan.Resumes == "" {
-		if err := plan.CheckAllowed(o.options.Allowed); err != nil {
-			return err
-		}
+	if err := plan.CheckAllowed(o.options.Allowed); err != nil {
+		return err
 	}
 	if o.confirm != "" {
 		if o.confirm != plan.Digest {
