@@ -114,9 +114,7 @@ func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *pr
 		if refused && !refusal.response.Allowed {
 			return refusal
 		}
-		if refused {
-			passed = refusal
-		}
+		passed = refusal
 	}
 	if guarded.Resource == profile.NamespaceResource() {
 		return h.saveContents(ctx, req, r, passed)
@@ -124,9 +122,10 @@ func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *pr
 	return h.save(ctx, req, r, passed)
 }
 
-// check asks the rules. What it gives back is a refusal, or, where the mode
-// lets refused requests pass, how that is to be answered.
+// check asks the rules. What it gives back is a refusal, or how a request that
+// passes is to be answered: refused says that only the mode lets it.
 func (h *Handler) check(ctx context.Context, r guard.Request) (outcome, bool) {
+	passed := outcome{response: allow(), verdict: verdictAllow}
 	for _, rule := range h.Rules {
 		v, err := rule.Check(ctx, r)
 		if err != nil {
@@ -135,8 +134,11 @@ func (h *Handler) check(ctx context.Context, r guard.Request) (outcome, bool) {
 		if v.Denied {
 			return h.denied(r, v), true
 		}
+		if v.Warning != "" && r.Guarded.Mode != v1alpha1.ModeAudit {
+			passed.response.Warnings = append(passed.response.Warnings, asWarnings(v.Warning)...)
+		}
 	}
-	return outcome{}, false
+	return passed, false
 }
 
 func (h *Handler) denied(r guard.Request, v guard.Verdict) outcome {

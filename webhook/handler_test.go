@@ -97,6 +97,9 @@ var (
 	inUse = rule(func(guard.Request) (guard.Verdict, error) {
 		return guard.Verdict{Denied: true, Rule: "in-use", Message: "plan shop/gold is in use.", Causes: []guard.Cause{{Object: "subscription shop/a", Field: "{.spec.plan}"}}}, nil
 	})
+	warns = rule(func(guard.Request) (guard.Verdict, error) {
+		return guard.Verdict{Warning: "Its secrets go with it."}, nil
+	})
 	broken = rule(func(guard.Request) (guard.Verdict, error) {
 		return guard.Verdict{}, errors.New("list subscriptions: no answer")
 	})
@@ -118,6 +121,7 @@ func TestHandle(t *testing.T) {
 		wantText string // in the message or the warnings
 	}{
 		"allowed and saved":         {check: free, want: true, wantCode: 200, wantSave: []string{saved}, wantText: "holdfast recovery restore id"},
+		"allowed, with a warning":   {check: warns, want: true, wantCode: 200, wantSave: []string{saved}, wantText: "Its secrets go with it."},
 		"in use":                    {check: inUse, wantCode: 403, wantText: "plan shop/gold is in use."},
 		"lookup fault":              {check: broken, wantCode: 500, wantText: "list subscriptions: no answer"},
 		"in use, dry-run":           {check: inUse, edit: dryRun, wantCode: 403},

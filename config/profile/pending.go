@@ -23,7 +23,6 @@ func Pending(p *v1alpha1.GuardProfile) []string {
 	for i, r := range p.Spec.Resources {
 		at := fmt.Sprintf("spec.resources[%d]", i)
 		note(len(r.Closure) > 0, at+".closure")
-		note(len(r.Recoverable) > 0, at+".recoverable")
 	}
 	return fields
 }

@@ -41,6 +41,9 @@ type Guarded struct {
 	// Revisions reads the older specs that objects of this resource keep; nil
 	// when they keep none.
 	Revisions *StoredRevisions
+
+	conditions []condition
+	unsaved    []schema.GroupResource
 }
 
 // Reference is one place where objects of Resource name a guarded object.
@@ -100,6 +103,10 @@ func newGuarded(p *v1alpha1.GuardProfile, r *v1alpha1.GuardedResource) (*Guarded
 	if g.Revisions, err = newStoredRevisions(r.StoredRevisions); err != nil {
 		return nil, err
 	}
+	if g.conditions, err = newConditions(r.Recoverable); err != nil {
+		return nil, err
+	}
+	g.unsaved = unsavedOf(r)
 	slices.SortStableFunc(g.ReferencedBy, func(a, b Reference) int { return compareGR(a.Resource, b.Resource) })
 	return g, nil
 }

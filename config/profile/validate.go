@@ -106,7 +106,7 @@ func checkRecoverability(at *field.Path, c v1alpha1.Recoverability) field.ErrorL
 	if strings.TrimSpace(c.Because) == "" {
 		errs = append(errs, field.Required(at.Child("because"), "people are told this reason"))
 	}
-	env, err := cel.NewEnv(cel.Variable("object", cel.DynType), cel.OptionalTypes())
+	env, err := recoverableEnv()
 	if err != nil {
 		return append(errs, field.InternalError(at.Child("unless"), err))
 	}

@@ -45,6 +45,8 @@ type Verdict struct {
 	Rule string
 	// Message says in one line what was refused, because of whom, and what to do next.
 	Message string
+	// Warning, of a verdict that denies nothing, is what the user should know.
+	Warning string
 	// Mode, if set, is that of what stands against the request, where this is
 	// not the object itself.
 	Mode v1alpha1.Mode

@@ -73,6 +73,8 @@ type explanation struct {
 	DryRun      answer     `json:"dryRun"`
 	Agree       bool       `json:"agree"`
 	Referrers   []usedFrom `json:"referrers,omitempty"`
+	// Recoverable is yes, no or partly, and why.
+	Recoverable string `json:"recoverable,omitempty"`
 }
 
 const (
@@ -145,6 +147,9 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 		}
 		if e.Rules, err = askRules(ctx, c, set, who, t, obj); err != nil {
 			return nil, err
+		}
+		if answer, err := guarded.Recoverable(obj); err == nil { // an error is in the rules' answer
+			e.Recoverable = answer.String()
 		}
 		target := guard.Target{Resource: gr, Kind: obj.GetKind(), Namespace: t.namespace, Name: t.name}
 		if use, err := who.Of(ctx, target, -1); err == nil { // an error is in the rules' answer

@@ -52,6 +52,9 @@ func (e *explanation) writeVerdict(b *strings.Builder) {
 			fmt.Fprintln(b, "  It would be saved first; 'holdfast recovery restore' brings it back.")
 		}
 	}
+	if e.Recoverable != "" && e.Snapshot != "none" {
+		fmt.Fprintln(b, "  Recoverable: "+e.Recoverable+".")
+	}
 	if e.Rules.Message != "" {
 		fmt.Fprintln(b, "  "+e.Rules.Message)
 	}

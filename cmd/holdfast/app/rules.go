@@ -19,6 +19,7 @@ func newRules(set *profile.Set, who guard.Usage, live *instances.Live) []guard.R
 	inUse := guard.InUse{Usage: who, Profiles: set}
 	return []guard.Rule{
 		inUse,
+		guard.Recoverable{},
 		guard.CRD{Instances: live, Profiles: set},
 		guard.Namespace{Contents: live, InUse: inUse, Profiles: set},
 	}

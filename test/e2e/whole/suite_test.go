@@ -85,7 +85,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 
 	holdfast, err = harness.Install(ctx, cluster, harness.Options{
-		Profiles:     []string{"nuodb"},
+		Profiles:     []string{"astarte", "nuodb"},
 		ProfileFiles: map[string]string{"stores.yaml": stores},
 	})
 	Expect(err).NotTo(HaveOccurred())

@@ -1,0 +1,50 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package guard
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/holdfast-dev/holdfast/config/profile"
+)
+
+// Recoverable refuses the deletion of an object that could not be brought back,
+// by the conditions of its profile, and tells what else would go with an object.
+type Recoverable struct{}
+
+// Check implements Rule.
+func (Recoverable) Check(_ context.Context, r Request) (Verdict, error) {
+	answer, err := r.Guarded.Recoverable(r.Old)
+	if err != nil {
+		return Verdict{}, err
+	}
+	target := r.Target()
+	switch answer.Recovery {
+	case profile.RecoveryYes:
+	case profile.RecoveryPartly:
+		return Verdict{Warning: fmt.Sprintf("%s itself is saved and can be brought back. What belongs to it and goes with it is not saved: %s.", target, list(answer.Unsaved))}, nil
+	case profile.RecoveryNo:
+		v := Verdict{Denied: true, Rule: "recoverable", Message: fmt.Sprintf(
+			"%s could not be brought back after its deletion: %s. It was not deleted. First save what would be lost and change what stands against it; "+
+				"if it may all be lost, set the mode of %s to warn in its profile, and delete again. See all: %s",
+			target, strings.Join(answer.Because, "; "), target.Resource, explainCommand(target))}
+		for _, because := range answer.Because {
+			v.Causes = append(v.Causes, Cause{Object: because})
+		}
+		return v, nil
+	}
+	return Verdict{}, nil
+}
+
+func list(resources []schema.GroupResource) string {
+	var names []string
+	for _, gr := range resources {
+		names = append(names, gr.String())
+	}
+	return strings.Join(names, ", ")
+}
