@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -48,6 +49,9 @@ type Index struct {
 	feeds   map[schema.GroupResource]*feed
 	sorted  []*feed
 	started time.Time
+	// synced says that every kind was read once. A kind that appears later
+	// answers for itself and does not take the replica out of service.
+	synced atomic.Bool
 }
 
 var (
@@ -103,7 +107,7 @@ const readyBound = 20 * time.Second
 // Ready is an error until every kind was read once, or was found absent or
 // unreadable, or has had its time.
 func (i *Index) Ready(*http.Request) error {
-	if time.Since(i.started) > readyBound {
+	if i.synced.Load() || time.Since(i.started) > readyBound {
 		return nil
 	}
 	var waiting []string
@@ -115,6 +119,7 @@ func (i *Index) Ready(*http.Request) error {
 	if len(waiting) > 0 {
 		return fmt.Errorf("not read yet: %s", strings.Join(waiting, ", "))
 	}
+	i.synced.Store(true)
 	return nil
 }
 

@@ -272,6 +272,14 @@ func TestIndexBarrier(t *testing.T) {
 		if err := i.Ready(nil); err != nil {
 			t.Error(err)
 		}
+		for _, f := range i.sorted {
+			f.mu.Lock()
+			f.state = stateSyncing // as when its kind was installed just now
+			f.mu.Unlock()
+		}
+		if err := i.Ready(nil); err != nil {
+			t.Errorf("a kind that appears later takes the replica out of service: %v", err)
+		}
 	})
 	t.Run("time went back", func(t *testing.T) {
 		t.Parallel()
