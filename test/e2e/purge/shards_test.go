@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 
 	"github.com/holdfast-dev/holdfast/test/cassandra/realm"
+	"github.com/holdfast-dev/holdfast/test/controlplane"
 )
 
 // jobs are the arguments of every pod that the manifest makes, by its name.
@@ -88,6 +89,23 @@ var _ = Describe("shards", func() {
 		Entry("a datastream", datastream("com.example.Values", 1)),
 		Entry("an object", object("com.example.Position", 1)),
 	)
+
+	It("a real API server takes the manifest", func(ctx SpecContext) {
+		p := newPlace(ctx, realm.V1_3)
+		i := datastream("com.example.Values", 1)
+		p.load(ctx, i, 3)
+		printed := holdfast(ctx, p.purgeArgs(i, "--print-job", "3", "--writers-stopped")...)
+		Expect(printed.code).To(Equal(0), printed.err)
+		cluster, err := controlplane.Start(ctx, controlplane.Options{})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
+		kubectl := exec.CommandContext(ctx, filepath.Join(cluster.Bin, "kubectl"), "--kubeconfig", cluster.Kubeconfig,
+			"create", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
+		kubectl.Stdin = strings.NewReader(printed.out)
+		out, err := kubectl.CombinedOutput()
+		Expect(err).NotTo(HaveOccurred(), string(out))
+		Expect(strings.Count(string(out), "job.batch/")).To(Equal(3), string(out))
+	})
 
 	DescribeTable("a shard that cannot be one is an input error", func(ctx SpecContext, shard string) {
 		r := holdfast(ctx, "recovery", "purge-interface", "--hosts", "127.0.0.1:1", "--realm", "test", "--interface", "com.example.Values", "--major", "1", "--shard", shard, "--confirm", "x")
