@@ -41,7 +41,7 @@ test: ## Run all tests, also those on real servers; a skipped one is a failure (
 .PHONY: reliability
 reliability: ## Run the suite of faults and random operations with its long counts (HOLDFAST_SEED=N: once more as before)
 	@test/controlplane/build.sh >/dev/null
-	HOLDFAST_RELIABILITY=1 go test -count=1 -timeout 3h ./test/e2e/reliability -ginkgo.v
+	HOLDFAST_RELIABILITY=1 go test -v -count=1 -timeout 3h ./test/e2e/reliability -ginkgo.v
 
 FUZZTIME ?= 30s
 
