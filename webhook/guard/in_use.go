@@ -65,7 +65,7 @@ func (c InUse) message(ctx context.Context, target Target, use Use) string {
 	if use.Terminating == use.Total {
 		fmt.Fprintf(&b, "Deletion of %s is under way: wait until that is done, then delete again. ", them)
 	} else {
-		fmt.Fprintf(&b, "First point %s to another %s, or delete %s, then delete again. ", them, strings.ToLower(target.Kind), them)
+		fmt.Fprintf(&b, "First point %s to another %s, or delete %s, then delete again (a moment later, if you just did). ", them, strings.ToLower(target.Kind), them)
 	}
 	b.WriteString("See all: " + explainCommand(target))
 	return b.String()

@@ -154,7 +154,7 @@ var _ = Describe("What is in use", func() {
 			HavePrefix(`admission webhook "guard.holdfast.dev" denied the request: `),
 			ContainSubstring("used"), ContainSubstring("demo"),
 			ContainSubstring("It was not deleted. "),
-			ContainSubstring("then delete again."),
+			ContainSubstring("then delete again (a moment later, if you just did)."),
 			ContainSubstring("holdfast explain servicetiers.cp.nuodb.com used -n "+namespace),
 		))
 		Expect(status.Details.Kind).To(Equal("servicetiers"))
