@@ -126,6 +126,7 @@ var _ = Describe("A reference created just before the delete", Ordered, func() {
 		one := measure(ctx, index, big, 1)
 		small.create(ctx, "invoices", "two", "other")
 		many := measure(ctx, index, big, 32)
+		Expect(proofs("barrier")).To(BeNumerically(">", 0))
 		AddReportEntry("proof", fmt.Sprintf("%d objects: one %s, the slowest of 32 %s", large, one, many))
 	})
 
