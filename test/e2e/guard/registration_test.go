@@ -111,6 +111,16 @@ var _ = Describe("The webhook configuration", func() {
 
 // comparable is what matters of a configuration.
 func comparable(config *admissionv1.ValidatingWebhookConfiguration) string {
+	config = config.DeepCopy()
+	for _, w := range config.Webhooks {
+		for i, c := range w.MatchConditions {
+			// They list the namespaces that hold guarded objects, which come and
+			// go with the other specs.
+			if c.Name == "holds-guarded" || c.Name == "holds-none" {
+				w.MatchConditions[i].Expression = ""
+			}
+		}
+	}
 	text, err := json.MarshalIndent([]any{config.Webhooks, config.OwnerReferences}, "", " ")
 	Expect(err).NotTo(HaveOccurred())
 	return string(text)
