@@ -205,7 +205,7 @@ func rulesFor(resources []schema.GroupResource, operations ...admissionv1.Operat
 	return rules
 }
 
-// CheckURL tells whether url can lead the API server to a webhook.
+// check tells whether the options lead the API server to a webhook.
 func (o Options) check() error {
 	if o.URL == "" && o.ServiceName == "" {
 		return fmt.Errorf("neither a URL nor a Service leads to the webhook")

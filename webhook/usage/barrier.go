@@ -84,14 +84,20 @@ func (f *feed) reached(epoch, now uint64) (reached bool, applied uint64, err err
 	return f.applied >= now, f.applied, nil
 }
 
+// progress tells whether waiting for now is over, because it is reached or the
+// epoch has ended, and what is closed at the next step on the way.
+func (f *feed) progress(epoch, now uint64) (advanced <-chan struct{}, done bool) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.advanced, f.epoch != epoch || f.applied >= now
+}
+
 // await waits for pause, or until now is reached.
 func (f *feed) await(ctx context.Context, epoch, now uint64, pause time.Duration) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
-		f.mu.RLock()
-		advanced, done := f.advanced, f.epoch != epoch || f.applied >= now
-		f.mu.RUnlock()
+		advanced, done := f.progress(epoch, now)
 		if done {
 			return nil
 		}
@@ -126,9 +132,7 @@ func (f *feed) catchUp(ctx context.Context, s source, epoch, from, now uint64) e
 	}()
 	var events <-chan watch.Event
 	for {
-		f.mu.RLock()
-		advanced, done := f.advanced, f.epoch != epoch || f.applied >= now
-		f.mu.RUnlock()
+		advanced, done := f.progress(epoch, now)
 		if done {
 			return nil
 		}
