@@ -35,6 +35,7 @@ const (
 	annotationRecord  = "holdfast.dev/snapshot-record"
 	annotationAttempt = "holdfast.dev/last-attempt"
 	annotationJournal = "holdfast.dev/journal"
+	annotationState   = "holdfast.dev/snapshot-state"
 
 	dataFormat = "format"
 	dataRecord = "record"
@@ -74,12 +75,17 @@ func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
 		return nil, fmt.Errorf("%w: %d bytes after compression, at most %d fit", ErrTooLarge, len(payload), maxPayload)
 	}
 	journal := record.Journal
+	state, err := json.Marshal(record.status())
+	if err != nil {
+		return nil, fmt.Errorf("encode state: %w", err)
+	}
 	record.Journal, record.LastAttempt = nil, nil // they change; the rest does not
+	record.setStatus(status{})
 	meta, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	annotations := map[string]string{annotationFormat: format, annotationRecord: string(meta)}
+	annotations := map[string]string{annotationFormat: format, annotationRecord: string(meta), annotationState: string(state)}
 	if journal != nil {
 		text, err := json.Marshal(journal)
 		if err != nil {
@@ -188,6 +194,7 @@ func addNotes(r *Record, m metav1.Object) {
 			r.Problem = fmt.Sprintf("annotation %s cannot be read; remove it from Secret %q and compare the object by hand", annotationJournal, m.GetName())
 		}
 	}
+	r.readStatus(annotations)
 }
 
 func formatProblem(got string) string {

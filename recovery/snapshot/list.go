@@ -93,6 +93,7 @@ func (s *Store) list(ctx context.Context, selector string, f Filter) ([]Record, 
 	slices.SortFunc(records, func(a, b Record) int {
 		return cmp.Or(b.LastAt().Compare(a.LastAt()), strings.Compare(a.Path(), b.Path()))
 	})
+	supersede(records)
 	return records, nil
 }
 

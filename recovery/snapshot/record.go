@@ -34,6 +34,16 @@ type Provenance struct {
 	Profile string
 	// Reason is what the user gave as the reason, if anything.
 	Reason string
+	// Approval is the name of the DeletionApproval that let it pass, if one did.
+	Approval string
+	// CRDVersion is the resource version of the CustomResourceDefinition of the
+	// object at that time, where it is known.
+	CRDVersion string
+	// State is what is known of the object, if that is more than Operation
+	// tells: "attempted" for a delete or undo, else "kept".
+	State State
+	// Bypass says that the object went without Holdfast being asked.
+	Bypass bool
 	// RestoreStatus says that .status is replayed through /status.
 	RestoreStatus bool
 	// RestoreOrder is the place among several that are restored: lower comes first.
@@ -66,12 +76,22 @@ type Record struct {
 	RequestUID  string    `json:"requestUID,omitempty"`
 	Profile     string    `json:"profile,omitempty"`
 	Reason      string    `json:"reason,omitempty"`
+	// Approval is the DeletionApproval that let the operation pass.
+	Approval string `json:"approval,omitempty"`
+	// CRDVersion is the resource version of the object's definition.
+	CRDVersion string `json:"crdVersion,omitempty"`
 	// RestoreStatus and RestoreOrder are those of the Provenance.
 	RestoreStatus bool  `json:"restoreStatus,omitempty"`
 	RestoreOrder  int32 `json:"restoreOrder,omitempty"`
 	// Size is the length of the object's JSON in bytes.
 	Size int `json:"size"`
 
+	// State is what has become of the object since, as far as is known.
+	State State `json:"state,omitempty"`
+	// StateAt is since when it is known.
+	StateAt time.Time `json:"stateAt,omitzero"`
+	// Bypass says that the object went without Holdfast being asked.
+	Bypass bool `json:"bypass,omitempty"`
 	// LastAttempt is the latest further request for which the same version
 	// was to be saved, if there was one.
 	LastAttempt *Attempt `json:"lastAttempt,omitempty"`
@@ -88,6 +108,7 @@ type Attempt struct {
 	User       string    `json:"user,omitempty"`
 	RequestUID string    `json:"requestUID,omitempty"`
 	Reason     string    `json:"reason,omitempty"`
+	Approval   string    `json:"approval,omitempty"`
 	At         time.Time `json:"at"`
 }
 
@@ -175,6 +196,8 @@ func newRecord(gr schema.GroupResource, obj *unstructured.Unstructured, p Proven
 		RequestUID:      p.RequestUID,
 		Profile:         p.Profile,
 		Reason:          p.Reason,
+		Approval:        p.Approval,
+		CRDVersion:      p.CRDVersion,
 		RestoreStatus:   p.RestoreStatus,
 		RestoreOrder:    p.RestoreOrder,
 	}

@@ -5,6 +5,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -62,6 +63,19 @@ func (s *Store) Prepare(ctx context.Context) error {
 	return err
 }
 
+// ID is the ID under which Save would store obj.
+func (s *Store) ID(ctx context.Context, obj *unstructured.Unstructured) (string, error) {
+	key, err := s.digestKey(ctx)
+	if err != nil {
+		return "", err
+	}
+	content, err := canonical(obj)
+	if err != nil {
+		return "", err
+	}
+	return identity(key, string(obj.GetUID()), content), nil
+}
+
 // Save stores obj, an object of resource gr as the API server gave it out. When it returns
 // without error, a readable snapshot of exactly this UID and content is there.
 // A version that is new costs one write; one that is there already is read
@@ -87,6 +101,7 @@ func (s *Store) Save(ctx context.Context, gr schema.GroupResource, obj *unstruct
 	record.ID = identity(key, string(obj.GetUID()), content)
 	record.SavedAt = s.now().UTC().Truncate(time.Millisecond)
 	record.Size = len(raw)
+	record.setStatus(status{State: cmp.Or(p.State, firstState(p.Operation)), At: record.SavedAt, Bypass: p.Bypass})
 	if p.Journal != nil {
 		journal := *p.Journal
 		journal.At = record.SavedAt
@@ -181,9 +196,13 @@ func (s *Store) replace(ctx context.Context, old, secret *corev1.Secret) (bool, 
 func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) (Record, error) {
 	attempt := &Attempt{
 		Operation: latest.Operation, User: latest.User, RequestUID: latest.RequestUID,
-		Reason: latest.Reason, At: latest.SavedAt,
+		Reason: latest.Reason, Approval: latest.Approval, At: latest.SavedAt,
 	}
 	notes := map[string]any{annotationAttempt: attempt}
+	if existing.State.follows(latest.State) {
+		// It may be older than the latest version otherwise, or wrong by now.
+		notes[annotationState] = latest.status()
+	}
 	if latest.Journal != nil {
 		notes[annotationJournal] = latest.Journal
 	}
@@ -196,16 +215,24 @@ func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) (Recor
 		return existing, nil
 	}
 	existing.LastAttempt = attempt
+	if notes[annotationState] != nil {
+		existing.setStatus(*latest.status())
+	}
 	if latest.Journal != nil {
 		existing.Journal = latest.Journal
 	}
 	return existing, nil
 }
 
-// SetJournal records how far a recovery from snapshot id has come.
+// SetJournal records how far a recovery from snapshot id has come. With the end
+// of it, the snapshot is restored.
 func (s *Store) SetJournal(ctx context.Context, id string, j Journal) error {
 	j.At = s.now().UTC().Truncate(time.Millisecond)
-	if err := s.annotate(ctx, id, map[string]any{annotationJournal: j}); err != nil {
+	notes := map[string]any{annotationJournal: j}
+	if j.Phase == PhaseDone {
+		notes[annotationState] = status{State: StateRestored, At: j.At}
+	}
+	if err := s.annotate(ctx, id, notes); err != nil {
 		return fmt.Errorf("write journal of snapshot %s: %w", id, err)
 	}
 	return nil
@@ -221,6 +248,11 @@ func (s *Store) ClearJournal(ctx context.Context, id string) error {
 
 // annotate sets annotations of snapshot id to the JSON of notes; nil removes one.
 func (s *Store) annotate(ctx context.Context, id string, notes map[string]any) error {
+	return s.annotateIf(ctx, id, "", notes)
+}
+
+// annotateIf is annotate for exactly one version of the Secret, if one is given.
+func (s *Store) annotateIf(ctx context.Context, id, resourceVersion string, notes map[string]any) error {
 	annotations := map[string]any{}
 	for name, value := range notes {
 		if value == nil {
@@ -233,7 +265,11 @@ func (s *Store) annotate(ctx context.Context, id string, notes map[string]any) e
 		}
 		annotations[name] = string(text)
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"annotations": annotations}})
+	metadata := map[string]any{"annotations": annotations}
+	if resourceVersion != "" {
+		metadata["resourceVersion"] = resourceVersion
+	}
+	patch, err := json.Marshal(map[string]any{"metadata": metadata})
 	if err != nil {
 		return err
 	}

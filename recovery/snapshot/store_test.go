@@ -138,6 +138,7 @@ func TestSaveGivesBackWhatItGot(t *testing.T) {
 		Namespace: "nuodb-cp-system", Name: "n0.small", UID: "06d05baf-ebd7-49f5-82d2-878227da809e",
 		ResourceVersion: "1016", Generation: 5, Terminating: true, SavedAt: f.now, Operation: "delete", User: "alice",
 		RequestUID: "r1", Profile: "nuodb", Reason: "clean-up", RestoreStatus: true, RestoreOrder: 20, Size: len(raw),
+		State: "attempted", StateAt: f.now,
 	}
 	if diff := cmp.Diff(want, record); diff != "" {
 		t.Errorf("record of Save (-want +got):\n%s", diff)
@@ -259,6 +260,7 @@ func TestSaveAgain(t *testing.T) {
 	f.now = f.now.Add(time.Minute)
 	again := f.save(t, tier(t), snapshot.Provenance{Operation: "undo", User: "bob", RequestUID: "r2", Reason: "mistake"})
 	want := first
+	want.StateAt = f.now
 	want.LastAttempt = &snapshot.Attempt{Operation: "undo", User: "bob", RequestUID: "r2", Reason: "mistake", At: f.now}
 	if diff := cmp.Diff(want, again); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)

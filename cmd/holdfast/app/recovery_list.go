@@ -32,8 +32,11 @@ func newRecoveryListCmd(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "List the saved versions of objects, newest first",
 		Long: `List the saved versions of objects of all namespaces, newest first.
 
-The column NOW tells what has become of the object since: it is present, is
-terminating, is gone, or was replaced by another one of its name.`,
+The column STATE tells what is known of the object with this UID: its deletion
+was attempted, it is deleted (with "bypass": without Holdfast being asked), it was
+kept, this version is superseded by a later one, or it was restored from it.
+The column NOW tells what bears its name now: it is present, is terminating, is
+gone, or was replaced by another one.`,
 		Example: `  holdfast recovery list
   holdfast recovery list tier n0.small -n nuodb-cp-system
   holdfast recovery list -o name | head -1 | xargs holdfast recovery restore --dry-run`,
@@ -96,7 +99,7 @@ func (o *recoveryListOptions) print(list []listed, namespace string) error {
 		_, err := fmt.Fprintf(o.streams.ErrOut, "No snapshots found in namespace %s.\n", namespace)
 		return err
 	}
-	header := []string{"ID", "RESOURCE", "NAMESPACE", "NAME", "SAVED", "BY", "NOW"}
+	header := []string{"ID", "RESOURCE", "NAMESPACE", "NAME", "SAVED", "BY", "STATE", "NOW"}
 	if o.output.format == outputWide {
 		header = append(header, "OPERATION", "PROFILE", "SIZE", "UID", "RECOVERY")
 	}
@@ -109,14 +112,22 @@ func (o *recoveryListOptions) print(list []listed, namespace string) error {
 
 func (o *recoveryListOptions) row(l *listed) []string {
 	if l.Problem != "" {
-		return []string{l.ID, dash(l.Resource), dash(l.Namespace), dash(l.Name), "-", "-", "unreadable: " + l.Problem}
+		return []string{l.ID, dash(l.Resource), dash(l.Namespace), dash(l.Name), "-", "-", "-", "unreadable: " + l.Problem}
 	}
 	age := duration.HumanDuration(max(time.Since(l.LastAt()), 0))
-	row := []string{l.ID, l.Resource, dash(l.Namespace), l.Name, age, dash(l.LastBy()), string(l.Now)}
+	row := []string{l.ID, l.Resource, dash(l.Namespace), l.Name, age, dash(l.LastBy()), stateOf(&l.Record), string(l.Now)}
 	if o.output.format == outputWide {
 		row = append(row, dash(l.Operation), dash(l.Profile), fmt.Sprint(l.Size), string(l.UID), recoveryOf(l.Journal))
 	}
 	return row
+}
+
+// stateOf is what is known of the object, in two words at most.
+func stateOf(r *snapshot.Record) string {
+	if r.Bypass {
+		return dash(string(r.State)) + " (bypass)"
+	}
+	return dash(string(r.State))
 }
 
 // recoveryOf is how far a recovery has come, in a few words.

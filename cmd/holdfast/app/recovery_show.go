@@ -99,10 +99,16 @@ func (o *recoveryShowOptions) print(snap *snapshot.Snapshot) error {
 func provenance(r *snapshot.Record, hidden bool) []string {
 	lines := []string{
 		fmt.Sprintf("Snapshot %s of %s %s, uid %s", r.ID, r.Resource, strings.TrimPrefix(r.Namespace+"/"+r.Name, "/"), r.UID),
-		"Saved at " + timestamp(r.SavedAt) + because(r.Operation, r.User, r.Reason),
+		"Saved at " + timestamp(r.SavedAt) + because(r.Operation, r.User, r.Reason, r.Approval),
 	}
 	if a := r.LastAttempt; a != nil {
-		lines = append(lines, "Again at "+timestamp(a.At)+because(a.Operation, a.User, a.Reason))
+		lines = append(lines, "Again at "+timestamp(a.At)+because(a.Operation, a.User, a.Reason, a.Approval))
+	}
+	if version := versions(r); version != "" {
+		lines = append(lines, "Version: "+version)
+	}
+	if r.State != "" {
+		lines = append(lines, fmt.Sprintf("State: %s, since %s", stateOf(r), timestamp(r.StateAt)))
 	}
 	if j := r.Journal; j != nil {
 		line := fmt.Sprintf("Recovery: %s, %s", recoveryOf(j), timestamp(j.At))
@@ -117,14 +123,38 @@ func provenance(r *snapshot.Record, hidden bool) []string {
 	return lines
 }
 
+// versions are the versions of the object and of its definition.
+func versions(r *snapshot.Record) string {
+	var all []string
+	if r.ResourceVersion != "" {
+		all = append(all, "resource version "+r.ResourceVersion)
+	}
+	if r.Generation != 0 {
+		all = append(all, fmt.Sprintf("generation %d", r.Generation))
+	}
+	if r.CRDVersion != "" {
+		all = append(all, "resource version of its CustomResourceDefinition "+r.CRDVersion)
+	}
+	return strings.Join(all, ", ")
+}
+
 // because is the rest of a line that says when something was saved.
-func because(operation, user, reason string) string {
+func because(operation, user, reason, approval string) string {
 	text := ""
-	if operation != "" {
+	switch operation {
+	case "":
+	case "change":
+		text += ", when it changed"
+	case "snapshot":
+		text += ", on request"
+	default:
 		text += ", before " + operation
 	}
 	if user != "" {
 		text += " by " + user
+	}
+	if approval != "" {
+		text += ", approved by " + approval
 	}
 	if reason != "" {
 		text += ": " + reason

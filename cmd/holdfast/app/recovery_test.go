@@ -55,13 +55,13 @@ func someRecords() []listed {
 	return []listed{
 		{snapshot.Record{
 			ID: "aaaaaaaaaaaaaaaa", Resource: "servicetiers.cp.nuodb.com", Namespace: "nuodb-cp-system", Name: "n0.small",
-			UID: "uid-1", SavedAt: saved, Operation: "delete", User: "alice", Profile: "nuodb", Size: 1611,
+			UID: "uid-1", SavedAt: saved, Operation: "delete", User: "alice", Profile: "nuodb", Size: 1611, State: "restored",
 			LastAttempt: &snapshot.Attempt{Operation: "undo", User: "bob", At: now.Add(-2 * time.Minute)},
 			Journal:     &snapshot.Journal{Operation: "undo", Phase: snapshot.PhaseDone, At: fixed},
 		}, present},
 		{snapshot.Record{
 			ID: "bbbbbbbbbbbbbbbb", Resource: "clusterroles.rbac.authorization.k8s.io", Name: "system:reader",
-			UID: "uid-2", SavedAt: saved, Operation: "delete", Size: 300,
+			UID: "uid-2", SavedAt: saved, Operation: "change", Size: 300, State: "deleted", Bypass: true,
 			Journal: &snapshot.Journal{Operation: "restore", Phase: snapshot.PhaseStarted, At: fixed},
 		}, gone},
 		{snapshot.Record{ID: "cccccccccccccccc", Problem: `format "2" is unknown to this version of holdfast, which knows "1"; use a newer holdfast`}, unknown},
@@ -193,7 +193,8 @@ func TestShowOutput(t *testing.T) {
 		return &snapshot.Snapshot{
 			Record: snapshot.Record{
 				ID: "aaaaaaaaaaaaaaaa", Resource: "secrets", APIVersion: "v1", Kind: "Secret", Namespace: "ns", Name: "s", UID: "uid-1",
-				SavedAt: fixed, Operation: "delete", User: "alice\r\nkind: Evil", Reason: "clean-up\nof: \x1b[2Jeverything", Size: 10,
+				SavedAt: fixed, ResourceVersion: "1016", Generation: 5, CRDVersion: "77", State: "restored", StateAt: fixed.Add(time.Hour),
+				Approval: "a-1", Operation: "delete", User: "alice\r\nkind: Evil", Reason: "clean-up\nof: \x1b[2Jeverything", Size: 10,
 				LastAttempt: &snapshot.Attempt{Operation: "undo", User: "bob", At: fixed.Add(time.Minute)},
 				Journal:     &snapshot.Journal{Operation: "restore", Phase: snapshot.PhaseDone, NewUID: "uid-2", At: fixed.Add(time.Hour)},
 			},

@@ -18,7 +18,7 @@ import (
 )
 
 // Clients are a typed client that holds objects, and a metadata-only client
-// that lists and patches its Secrets. Reactors put
+// that reads, lists and patches its Secrets. Reactors put
 // before theirs make single requests fail.
 func Clients(ctx context.Context, objects ...runtime.Object) (*fake.Clientset, *metadatafake.FakeMetadataClient) {
 	kube := fake.NewClientset(objects...)
@@ -27,6 +27,14 @@ func Clients(ctx context.Context, objects ...runtime.Object) (*fake.Clientset, *
 	meta.PrependReactor("list", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		list, err := list(ctx, kube, action.(clienttesting.ListActionImpl))
 		return true, list, err
+	})
+	meta.PrependReactor("get", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		get := action.(clienttesting.GetAction)
+		secret, err := kube.CoreV1().Secrets(get.GetNamespace()).Get(ctx, get.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return true, nil, err
+		}
+		return true, &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}, nil
 	})
 	meta.PrependReactor("patch", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
 		patch := action.(clienttesting.PatchAction)
