@@ -81,8 +81,10 @@ fmt: ## Format the code
 	$(TOOL) golangci-lint fmt
 
 .PHONY: generate
-generate: ## Regenerate deep copies
+generate: ## Regenerate deep copies, and the CustomResourceDefinition in the chart
 	$(TOOL) controller-gen object:headerFile=tools/header.go.txt paths=./config/api/...
+	$(TOOL) controller-gen crd paths=./config/api/... output:crd:dir=bin/crds
+	@cp bin/crds/holdfast.dev_deletionapprovals.yaml config/chart/holdfast/templates/crd-deletionapprovals.yaml
 
 .PHONY: verify
 verify: ## Fail if generated files or go.mod are not up to date

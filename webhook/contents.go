@@ -43,13 +43,16 @@ func (h *Handler) saveContents(ctx context.Context, req admission.Request, r gua
 			return h.couldNot(guarded, "save what "+r.Target().String()+" holds first", err)
 		}
 		passed.why = err.Error()
-		if guarded.Mode != v1alpha1.ModeAudit {
+		if guarded.Mode != v1alpha1.ModeAudit && !passed.silent(r) {
 			passed.response.Warnings = append(passed.response.Warnings,
 				asWarnings(fmt.Sprintf("could not save all that %s holds before its deletion: %v", r.Target(), err))...)
 		}
 	}
 	if n := total.Load(); n > 0 {
 		passed.snapshot = fmt.Sprintf("%d objects", n)
+		if passed.silent(r) {
+			return passed
+		}
 		passed.response.Warnings = append(passed.response.Warnings,
 			asWarnings(fmt.Sprintf("saved %d guarded objects of %s before its deletion; list them with: holdfast recovery list -n %s", n, r.Target(), r.Old.GetName()))...)
 	}

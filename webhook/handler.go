@@ -28,8 +28,8 @@ type Saver interface {
 	Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error)
 }
 
-// Handler answers admission reviews. All fields but Foreign are required;
-// Contents only where profiles guard namespaces.
+// Handler answers admission reviews. All fields but Approvals, Paused and Foreign
+// are required; Contents only where profiles guard namespaces.
 type Handler struct {
 	Profiles  *profile.Set
 	Rules     []guard.Rule
@@ -40,6 +40,10 @@ type Handler struct {
 	// Timeout is how long a decision may take; it must end before the API
 	// server gives up, which would hide the reason.
 	Timeout time.Duration
+	// Approvals are asked when a rule refuses; nil where there are none.
+	Approvals Approvals
+	// Paused is asked when something would be refused; nil means never paused.
+	Paused Paused
 	// Foreign answers a deletion of a resource that no profile of this process
 	// names, as "not guarded" or as an error. Nil means not guarded.
 	Foreign func(ctx context.Context, gr schema.GroupResource) error
@@ -54,6 +58,8 @@ const (
 	verdictWarn      = "warn"
 	verdictAudit     = "audit"
 	verdictUndecided = "undecided"
+	verdictApproved  = "approved"
+	verdictPaused    = "paused"
 )
 
 // outcome is an answer and how it came about.
@@ -64,6 +70,13 @@ type outcome struct {
 	snapshot string
 	// why is the reason of a refusal or of what was let pass in spite of one.
 	why string
+	// grant is the approval by which a request passes.
+	grant *grant
+}
+
+// silent says that the user is told nothing: audit mode is not to be noticed.
+func (o outcome) silent(r guard.Request) bool {
+	return r.Guarded.Mode == v1alpha1.ModeAudit || o.verdict == verdictAudit
 }
 
 // Handle implements admission.Handler.
@@ -82,7 +95,7 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	if !ok {
 		return h.foreign(ctx, req)
 	}
-	o := h.decide(ctx, req, guarded)
+	o := h.unlessPaused(ctx, h.decide(ctx, req, guarded))
 	h.Metrics.answered(o, isDryRun(req), time.Since(started))
 	report(ctx, o, isDryRun(req))
 	o.response.AuditAnnotations = auditAnnotations(o)
@@ -92,7 +105,7 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 func (h *Handler) foreign(ctx context.Context, req admission.Request) admission.Response {
 	if h.Foreign != nil {
 		if err := h.Foreign(ctx, groupResource(req)); err != nil {
-			return undecided(err.Error())
+			return h.unlessPaused(ctx, outcome{response: undecided(err.Error()), why: err.Error()}).response
 		}
 	}
 	logf.FromContext(ctx).V(1).Info("Deletion of a resource that no profile names let pass")
@@ -110,35 +123,52 @@ func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *pr
 	decided := old.GetDeletionTimestamp() != nil || isCleanUp(r.User)
 	passed := outcome{response: allow(), verdict: verdictAllow}
 	if !decided {
-		refusal, refused := h.check(ctx, r)
-		if refused && !refusal.response.Allowed {
-			return refusal
+		if passed = h.check(ctx, r); !passed.response.Allowed {
+			passed = h.lift(ctx, askFor(req, r, v1alpha1.OperationDelete), passed)
 		}
-		passed = refusal
+		if !passed.response.Allowed {
+			return passed
+		}
 	}
 	if guarded.Resource == profile.NamespaceResource() {
-		return h.saveContents(ctx, req, r, passed)
+		passed = h.saveContents(ctx, req, r, passed)
+	} else {
+		passed = h.save(ctx, req, r, passed)
 	}
-	return h.save(ctx, req, r, passed)
+	return h.settle(ctx, passed, isDryRun(req))
 }
 
 // check asks the rules. What it gives back is a refusal, or how a request that
-// passes is to be answered: refused says that only the mode lets it.
-func (h *Handler) check(ctx context.Context, r guard.Request) (outcome, bool) {
+// passes is to be answered. What one rule lets pass because of a mode is no
+// reason not to ask the next one, which may go by another mode.
+func (h *Handler) check(ctx context.Context, r guard.Request) outcome {
 	passed := outcome{response: allow(), verdict: verdictAllow}
+	var warnings []string
 	for _, rule := range h.Rules {
 		v, err := rule.Check(ctx, r)
-		if err != nil {
-			return h.couldNot(r.Guarded, "decide whether "+r.Target().String()+" may be deleted", err), true
+		var o outcome
+		switch {
+		case err != nil:
+			o = h.couldNot(r.Guarded, "decide whether "+r.Target().String()+" may be deleted", err)
+		case v.Denied:
+			o = h.denied(r, v)
+		case v.Warning != "" && r.Guarded.Mode != v1alpha1.ModeAudit:
+			warnings = append(warnings, asWarnings(v.Warning)...)
+			continue
+		default:
+			continue
 		}
-		if v.Denied {
-			return h.denied(r, v), true
+		if !o.response.Allowed {
+			return o
 		}
-		if v.Warning != "" && r.Guarded.Mode != v1alpha1.ModeAudit {
-			passed.response.Warnings = append(passed.response.Warnings, asWarnings(v.Warning)...)
+		// The first that a mode lets pass is the one that is told, unless a later
+		// one is at least warned about.
+		if passed.verdict == verdictAllow || passed.verdict == verdictAudit && o.verdict == verdictWarn {
+			passed = o
 		}
 	}
-	return passed, false
+	passed.response.Warnings = append(passed.response.Warnings, warnings...)
+	return passed
 }
 
 func (h *Handler) denied(r guard.Request, v guard.Verdict) outcome {
@@ -178,13 +208,14 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 		User:          r.User,
 		RequestUID:    string(req.UID),
 		Profile:       r.Guarded.Profile,
+		Reason:        passed.reason(),
 		RestoreStatus: r.Guarded.Restore.Status,
 		RestoreOrder:  r.Guarded.Restore.Order,
 	})
 	h.Metrics.saved(err)
 	if err == nil {
 		passed.snapshot = record.ID
-		if !isCleanUp(r.User) {
+		if !isCleanUp(r.User) && !passed.silent(r) {
 			passed.response.Warnings = append(passed.response.Warnings, savedWarning(r.Target(), record.ID))
 		}
 		return passed
@@ -196,7 +227,9 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 		return h.couldNot(r.Guarded, "save "+r.Target().String()+" first", err)
 	}
 	passed.why = err.Error()
-	passed.response.Warnings = append(passed.response.Warnings,
-		asWarnings(fmt.Sprintf("could not save %s before its deletion: %v", r.Target(), err))...)
+	if !passed.silent(r) {
+		passed.response.Warnings = append(passed.response.Warnings,
+			asWarnings(fmt.Sprintf("could not save %s before its deletion: %v", r.Target(), err))...)
+	}
 	return passed
 }

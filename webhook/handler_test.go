@@ -33,11 +33,16 @@ type saves struct {
 	mu   sync.Mutex
 	err  error
 	seen []string
+	// reasons are those that came with what was saved.
+	reasons []string
 }
 
 func (s *saves) Save(_ context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.Reason != "" {
+		s.reasons = append(s.reasons, p.Reason)
+	}
 	s.seen = append(s.seen, gr.String()+" "+obj.GetNamespace()+"/"+obj.GetName()+" "+p.Operation+" "+p.User)
 	return snapshot.Record{ID: "id"}, s.err
 }

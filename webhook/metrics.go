@@ -22,7 +22,7 @@ func NewMetrics(r prometheus.Registerer) (*Metrics, error) {
 	m := &Metrics{
 		answers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "holdfast_admission_answers_total",
-			Help: "Answers to deletions of guarded objects, by rule (none when no rule refused), verdict (allow, deny, warn, audit, undecided) and whether it was a dry-run.",
+			Help: "Answers to deletions of guarded objects, by rule (none when no rule refused), verdict (allow, deny, warn, audit, approved, paused, undecided) and whether it was a dry-run.",
 		}, []string{"rule", "verdict", "dry_run"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "holdfast_admission_seconds",

@@ -18,6 +18,10 @@ func report(ctx context.Context, o outcome, dryRun bool) {
 		log.Info("Deletion refused because it could not be decided", "why", o.why, "dryRun", dryRun)
 	case o.verdict == verdictDeny:
 		log.Info("Deletion refused", "rule", o.rule, "why", o.why, "dryRun", dryRun)
+	case o.grant != nil:
+		log.Info("Deletion approved", "approval", o.grant.approval.Name, "reason", o.reason(), "rule", o.rule, "why", o.why, "snapshot", o.snapshot, "dryRun", dryRun)
+	case o.verdict == verdictPaused:
+		log.Info("Deletion let pass while paused", "rule", o.rule, "why", o.why, "snapshot", o.snapshot, "dryRun", dryRun)
 	case o.verdict == verdictWarn, o.verdict == verdictAudit:
 		log.Info("Deletion let pass by the mode", "rule", o.rule, "why", o.why, "mode", o.verdict, "snapshot", o.snapshot, "dryRun", dryRun)
 	case dryRun:
@@ -33,7 +37,11 @@ func report(ctx context.Context, o outcome, dryRun bool) {
 // with the name of the webhook.
 func auditAnnotations(o outcome) map[string]string {
 	annotations := map[string]string{"verdict": o.verdict}
-	for key, value := range map[string]string{"rule": o.rule, "why": o.why, "snapshot": o.snapshot} {
+	more := map[string]string{"rule": o.rule, "why": o.why, "snapshot": o.snapshot}
+	if o.grant != nil {
+		more["approval"], more["approved"] = o.grant.approval.Name, o.reason()
+	}
+	for key, value := range more {
 		if value != "" {
 			annotations[key] = value
 		}

@@ -50,12 +50,16 @@ func (s *Set) addCRDs(p *v1alpha1.GuardProfile) {
 		crd := &CRD{
 			Guarded: Guarded{
 				Profile: p.Name, Resource: CRDResource(), Snapshot: v1alpha1.SnapshotRequired,
-				Mode: cmp.Or(mode, p.Spec.Mode, v1alpha1.ModeEnforce),
+				Mode: cmp.Or(mode, p.Spec.Mode, v1alpha1.ModeEnforce), DistinctApprover: p.Spec.RequireDistinctApprover,
 			},
 			Of: gr, Block: block,
 		}
-		if other, ok := s.crds[gr.String()]; ok && !stricter(crd, other) {
-			return
+		if other, ok := s.crds[gr.String()]; ok {
+			crd.DistinctApprover = crd.DistinctApprover || other.DistinctApprover
+			if !stricter(crd, other) {
+				other.DistinctApprover = crd.DistinctApprover
+				return
+			}
 		}
 		s.crds[gr.String()] = crd
 	}

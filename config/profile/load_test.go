@@ -239,7 +239,7 @@ func TestPending(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"spec.requireDistinctApprover", "spec.operators",
+		"spec.operators",
 		"spec.resources[0].closure",
 	}
 	if diff := cmp.Diff(want, Pending(p[0])); diff != "" {

@@ -29,6 +29,12 @@ func (s *Set) GuardsNamespaces() bool {
 	return slices.ContainsFunc(s.Resources(), func(g *Guarded) bool { return g.Holding != v1alpha1.HoldingNever })
 }
 
+// distinctForNamespaces tells whether any resource that keeps namespaces demands
+// that approver and deleter differ.
+func (s *Set) distinctForNamespaces() bool {
+	return slices.ContainsFunc(s.Resources(), func(g *Guarded) bool { return g.Holding != v1alpha1.HoldingNever && g.DistinctApprover })
+}
+
 // Subject tells how the object called name of resource gr is guarded, if it is:
 // as a guarded object, as the definition of guarded objects, or as a namespace
 // that may hold some. A namespace has no profile and no mode of its own: both
@@ -44,7 +50,7 @@ func (s *Set) Subject(gr schema.GroupResource, name string) (*Guarded, bool) {
 		}
 	case NamespaceResource():
 		if s.GuardsNamespaces() {
-			return &Guarded{Resource: gr, Mode: v1alpha1.ModeEnforce, Snapshot: v1alpha1.SnapshotNone}, true
+			return &Guarded{Resource: gr, Mode: v1alpha1.ModeEnforce, Snapshot: v1alpha1.SnapshotNone, DistinctApprover: s.distinctForNamespaces()}, true
 		}
 	}
 	return nil, false

@@ -18,7 +18,6 @@ func Pending(p *v1alpha1.GuardProfile) []string {
 			fields = append(fields, field)
 		}
 	}
-	note(p.Spec.RequireDistinctApprover, "spec.requireDistinctApprover")
 	note(len(p.Spec.Operators) > 0, "spec.operators")
 	for i, r := range p.Spec.Resources {
 		at := fmt.Sprintf("spec.resources[%d]", i)

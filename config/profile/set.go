@@ -36,6 +36,9 @@ type Guarded struct {
 	Restore  v1alpha1.RestoreOptions
 	// Holding is what makes a namespace keep its objects of this resource.
 	Holding v1alpha1.Holding
+	// DistinctApprover demands that whoever approves a deletion and whoever
+	// deletes differ.
+	DistinctApprover bool
 	// ReferencedBy is sorted by resource; a resource may have several paths.
 	ReferencedBy []Reference
 	// Revisions reads the older specs that objects of this resource keep; nil
@@ -91,6 +94,8 @@ func newGuarded(p *v1alpha1.GuardProfile, r *v1alpha1.GuardedResource) (*Guarded
 		Snapshot: cmp.Or(r.Snapshot, v1alpha1.SnapshotRequired),
 		Restore:  r.Restore,
 		Holding:  holding(p, r),
+
+		DistinctApprover: p.Spec.RequireDistinctApprover,
 	}
 	for _, ref := range r.ReferencedBy {
 		path, err := ParsePath(ref.Path)

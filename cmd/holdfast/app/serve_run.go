@@ -36,6 +36,7 @@ import (
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/webhook"
+	"github.com/holdfast-dev/holdfast/webhook/approvals"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
@@ -163,7 +164,8 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface,
 	}
 	return &webhook.Handler{
 		Profiles: o.set, Rules: newRules(o.set, who, existing), Snapshots: snapshots, Contents: existing, Metrics: answers,
-		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),
+		Approvals: &approvals.Store{Client: existing.Client, Now: time.Now},
+		Timeout:   decisionTime, Foreign: foreign(o.set.Digest()),
 	}, nil
 }
 

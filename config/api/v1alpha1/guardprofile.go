@@ -13,7 +13,8 @@ const (
 )
 
 // GuardProfile says which resources of one system are guarded, what refers to
-// them, and what is saved before they go. It is cluster-scoped.
+// them, and what is saved before they go. It is cluster-scoped. Profiles are
+// read from files; the cluster has no CustomResourceDefinition for them.
 //
 // +kubebuilder:object:root=true
 type GuardProfile struct {

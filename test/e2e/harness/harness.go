@@ -63,7 +63,8 @@ type Holdfast struct {
 	// WebhookURL is where the API server reaches it. MetricsURL and HealthURL
 	// are the bases of /metrics, /readyz and /healthz.
 	WebhookURL, MetricsURL, HealthURL string
-	// Rights are the rendered ServiceAccount and RBAC objects.
+	// Rights are the rendered ServiceAccount and RBAC objects, and the
+	// CustomResourceDefinitions.
 	Rights []*unstructured.Unstructured
 
 	dir  string
@@ -158,7 +159,7 @@ func (h *Holdfast) render(ctx context.Context, values map[string]any) error {
 
 // take picks the rights and the container's arguments from the rendered chart.
 func (h *Holdfast) take(manifests []byte) error {
-	rights := []string{"ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
+	rights := []string{"CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"}
 	decoder := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifests), 4096)
 	for {
 		var object map[string]any
