@@ -176,8 +176,10 @@ func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage
 	if err != nil {
 		return answer{}, err
 	}
-	handler := &webhook.Handler{Profiles: set, Rules: newRules(set, who, live), Metrics: metrics, Timeout: time.Minute,
-		Approvals: &approvals.Store{Client: c.dynamic, Now: time.Now}}
+	handler := &webhook.Handler{
+		Profiles: set, Rules: newRules(set, who, live), Metrics: metrics, Timeout: time.Minute,
+		Approvals: &approvals.Store{Client: c.dynamic, Now: time.Now},
+	}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		Operation: admissionv1.Delete,
 		Resource:  metav1.GroupVersionResource(t.mapping.Resource),

@@ -10,7 +10,7 @@ const (
 	DeletionApprovalKind = "DeletionApproval"
 	// DeletionApprovalResource is its resource.
 	DeletionApprovalResource = "deletionapprovals"
-	// ReleaseResource, as the resource of an approval, stands for a Helm release.
+	// ReleaseResource stands for a Helm release as the resource of an approval.
 	ReleaseResource = "release"
 )
 
