@@ -23,6 +23,8 @@ const (
 	// format is how a snapshot is laid out in its Secret. A change of the
 	// layout gets a new one.
 	format = "1"
+	// formatChunked is the layout over several Secrets, for what is too large for one.
+	formatChunked = "2"
 
 	namePrefix = "holdfast-snapshot-"
 
@@ -42,9 +44,6 @@ const (
 	dataObject = "object"
 	dataSum    = "sum"
 
-	// maxPayload leaves room for the record below the 1 MiB that the data of
-	// a Secret may have.
-	maxPayload = 1<<20 - 32<<10
 	// maxObject bounds what a payload may unpack to; the API server takes no
 	// object of that size.
 	maxObject = 16 << 20
@@ -68,24 +67,29 @@ func newCodec() (*codec, error) {
 	return &codec{pack: pack, unpack: unpack}, nil
 }
 
-// encode is the Secret that holds record and raw, the object's JSON.
-func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
-	payload := c.pack.EncodeAll(raw, nil)
-	if len(payload) > maxPayload {
-		return nil, fmt.Errorf("%w: %d bytes after compression, at most %d fit", ErrTooLarge, len(payload), maxPayload)
+// compress is raw, an object's JSON, as it is stored.
+func (c *codec) compress(raw []byte) ([]byte, error) {
+	if len(raw) > maxObject {
+		return nil, fmt.Errorf("%w: %d bytes, at most %d can be read again", ErrTooLarge, len(raw), maxObject)
 	}
+	return c.pack.EncodeAll(raw, nil), nil
+}
+
+// head is the Secret that makes a snapshot of record and payload, of which it
+// holds the first part.
+func head(record Record, payload, first []byte) (*corev1.Secret, error) {
 	journal := record.Journal
 	state, err := json.Marshal(record.status())
 	if err != nil {
 		return nil, fmt.Errorf("encode state: %w", err)
 	}
-	record.Journal, record.LastAttempt = nil, nil // they change; the rest does not
+	record.Journal, record.LastAttempt, record.Pin = nil, nil, nil // they change; the rest does not
 	record.setStatus(status{})
 	meta, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	annotations := map[string]string{annotationFormat: format, annotationRecord: string(meta), annotationState: string(state)}
+	annotations := map[string]string{annotationFormat: formatOf(&record), annotationRecord: string(meta), annotationState: string(state)}
 	if journal != nil {
 		text, err := json.Marshal(journal)
 		if err != nil {
@@ -106,12 +110,20 @@ func (c *codec) encode(record Record, raw []byte) (*corev1.Secret, error) {
 		},
 		Type: SecretType,
 		Data: map[string][]byte{
-			dataFormat: []byte(format),
+			dataFormat: []byte(formatOf(&record)),
 			dataRecord: meta,
-			dataObject: payload,
+			dataObject: first,
 			dataSum:    checksum(meta, payload),
 		},
 	}, nil
+}
+
+// formatOf is the layout that a snapshot is stored in.
+func formatOf(r *Record) string {
+	if len(r.Chunks) > 0 {
+		return formatChunked
+	}
+	return format
 }
 
 // checksum is kept beside what it sums up, inside the Secret: outside, it
@@ -124,37 +136,47 @@ func checksum(meta, payload []byte) []byte {
 	return []byte(hex.EncodeToString(h.Sum(nil)))
 }
 
-// decode is the snapshot that secret holds; every error is an ErrDamaged.
-func (c *codec) decode(secret *corev1.Secret) (*Snapshot, error) {
+// damaged is the error of a stored snapshot that cannot be relied on. What is
+// in the payload, which may be a Secret's, is never part of it.
+func damaged(id, problem string) error {
+	return fmt.Errorf("%w: %s: %s", ErrDamaged, id, problem)
+}
+
+// readRecord is the record inside secret, not verified yet.
+func readRecord(secret *corev1.Secret) (*Record, error) {
 	id := idOf(secret)
-	damaged := func(problem string, args ...any) (*Snapshot, error) {
-		return nil, fmt.Errorf("%w: %s: %s", ErrDamaged, id, fmt.Sprintf(problem, args...))
-	}
 	if secret.Type != SecretType {
-		return damaged("Secret %q is of type %q, not %q", secret.Name, secret.Type, SecretType)
+		return nil, damaged(id, fmt.Sprintf("Secret %q is of type %q, not %q", secret.Name, secret.Type, SecretType))
 	}
-	if got := string(secret.Data[dataFormat]); got != format {
-		return damaged("%s", formatProblem(got))
+	got := string(secret.Data[dataFormat])
+	if got != format && got != formatChunked {
+		return nil, damaged(id, formatProblem(got))
 	}
-	meta, payload := secret.Data[dataRecord], secret.Data[dataObject]
-	if subtle.ConstantTimeCompare(checksum(meta, payload), secret.Data[dataSum]) != 1 {
-		return damaged("its content was changed or cut off: the checksum does not match; use another snapshot of the object")
+	r := &Record{}
+	if err := json.Unmarshal(secret.Data[dataRecord], r); err != nil || formatOf(r) != got {
+		return nil, damaged(id, "its record was changed or cut off; use another snapshot of the object")
+	}
+	return r, nil
+}
+
+// decode is the snapshot in secret, whose record and whole payload are given;
+// every error is an ErrDamaged.
+func (c *codec) decode(secret *corev1.Secret, record *Record, payload []byte) (*Snapshot, error) {
+	id := idOf(secret)
+	if subtle.ConstantTimeCompare(checksum(secret.Data[dataRecord], payload), secret.Data[dataSum]) != 1 {
+		return nil, damaged(id, "its content was changed or cut off: the checksum does not match; use another snapshot of the object")
 	}
 	raw, err := c.unpack.DecodeAll(payload, nil)
 	if err != nil {
-		return damaged("its payload cannot be unpacked; use another snapshot of the object")
+		return nil, damaged(id, "its payload cannot be unpacked; use another snapshot of the object")
 	}
 	obj := &unstructured.Unstructured{}
-	// The error of the decoder could quote the payload, which may be a Secret's.
 	if err := obj.UnmarshalJSON(raw); err != nil {
-		return damaged("its payload is not an object; use another snapshot of the object")
+		return nil, damaged(id, "its payload is not an object; use another snapshot of the object")
 	}
-	snap := &Snapshot{Object: obj}
-	if err := json.Unmarshal(meta, &snap.Record); err != nil {
-		return damaged("its record cannot be read; use another snapshot of the object")
-	}
+	snap := &Snapshot{Record: *record, Object: obj, Raw: raw}
 	if snap.ID != id || snap.UID != obj.GetUID() || snap.Name != obj.GetName() || snap.Namespace != obj.GetNamespace() {
-		return damaged("its record is not that of its payload; use another snapshot of the object")
+		return nil, damaged(id, "its record is not that of its payload; use another snapshot of the object")
 	}
 	addNotes(&snap.Record, secret)
 	return snap, nil
@@ -165,7 +187,7 @@ func (c *codec) decode(secret *corev1.Secret) (*Snapshot, error) {
 func describe(m metav1.Object) Record {
 	var r Record
 	annotations := m.GetAnnotations()
-	if got := annotations[annotationFormat]; got != format {
+	if got := annotations[annotationFormat]; got != format && got != formatChunked {
 		r.Problem = formatProblem(got)
 	} else if err := json.Unmarshal([]byte(annotations[annotationRecord]), &r); err != nil {
 		r = Record{Problem: "its annotations cannot be read; 'recovery show' tells whether its payload can"}
@@ -177,13 +199,18 @@ func describe(m metav1.Object) Record {
 
 // addNotes adds to r what came to be known after the snapshot was written.
 func addNotes(r *Record, m metav1.Object) {
-	r.LastAttempt, r.Journal = nil, nil
+	r.LastAttempt, r.Journal, r.Pin = nil, nil, nil
 	annotations := m.GetAnnotations()
 	if text, ok := annotations[annotationAttempt]; ok {
 		attempt := &Attempt{}
 		if json.Unmarshal([]byte(text), attempt) == nil {
 			r.LastAttempt = attempt
 		}
+	}
+	if text, ok := annotations[annotationPin]; ok {
+		// Whatever it says, whoever wrote it wants the snapshot to stay.
+		r.Pin = &Pin{}
+		_ = json.Unmarshal([]byte(text), r.Pin) //nolint:errcheck // as above
 	}
 	if text, ok := annotations[annotationJournal]; ok {
 		journal := &Journal{}
@@ -201,7 +228,7 @@ func formatProblem(got string) string {
 	if got == "" {
 		return "its format is not marked: it was changed or cut off; use another snapshot of the object"
 	}
-	return fmt.Sprintf("format %q is unknown to this version of holdfast, which knows %q; use a newer holdfast", got, format)
+	return fmt.Sprintf("format %q is unknown to this version of holdfast, which knows %q and %q; use a newer holdfast", got, format, formatChunked)
 }
 
 // idOf is the ID in the name of a snapshot's Secret; a label could be edited.

@@ -102,7 +102,7 @@ func TestSpoiltMetadata(t *testing.T) {
 	}{
 		"record unreadable":  {func(s *corev1.Secret) { s.Annotations["holdfast.dev/snapshot-record"] = "{" }, "annotations cannot be read"},
 		"annotations gone":   {func(s *corev1.Secret) { s.Annotations = nil }, "format is not marked"},
-		"unknown format":     {func(s *corev1.Secret) { s.Annotations["holdfast.dev/snapshot-format"] = "2" }, `format "2" is unknown`},
+		"unknown format":     {func(s *corev1.Secret) { s.Annotations["holdfast.dev/snapshot-format"] = "3" }, `format "3" is unknown`},
 		"journal unreadable": {func(s *corev1.Secret) { s.Annotations["holdfast.dev/journal"] = "?" }, "holdfast.dev/journal cannot be read"},
 	}
 	for name, tc := range cases {

@@ -107,7 +107,20 @@ func (s *Store) Get(ctx context.Context, id string) (*Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.codec.decode(secret)
+	return s.read(ctx, secret)
+}
+
+// read is the snapshot that head, the Secret of that name, makes.
+func (s *Store) read(ctx context.Context, head *corev1.Secret) (*Snapshot, error) {
+	record, err := readRecord(head)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := s.gather(ctx, head, record.Chunks)
+	if err != nil {
+		return nil, err
+	}
+	return s.codec.decode(head, record, payload)
 }
 
 func (s *Store) secret(ctx context.Context, id string) (*corev1.Secret, error) {

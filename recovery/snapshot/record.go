@@ -18,7 +18,7 @@ var (
 	ErrNotFound = errors.New("no such snapshot")
 	// ErrDamaged means that a stored snapshot cannot be relied on.
 	ErrDamaged = errors.New("snapshot cannot be used")
-	// ErrTooLarge means that an object does not fit into one Secret.
+	// ErrTooLarge means that an object is larger than any API server takes.
 	ErrTooLarge = errors.New("object is too large for a snapshot")
 )
 
@@ -44,6 +44,9 @@ type Provenance struct {
 	State State
 	// Bypass says that the object went without Holdfast being asked.
 	Bypass bool
+	// Raw is the object's JSON byte for byte as it was received; without it the
+	// object is encoded anew.
+	Raw []byte
 	// RestoreStatus says that .status is replayed through /status.
 	RestoreStatus bool
 	// RestoreOrder is the place among several that are restored: lower comes first.
@@ -83,8 +86,12 @@ type Record struct {
 	// RestoreStatus and RestoreOrder are those of the Provenance.
 	RestoreStatus bool  `json:"restoreStatus,omitempty"`
 	RestoreOrder  int32 `json:"restoreOrder,omitempty"`
-	// Size is the length of the object's JSON in bytes.
-	Size int `json:"size"`
+	// Size is the length of the object's JSON in bytes, and Stored that of what
+	// is kept of it, compressed.
+	Size   int `json:"size"`
+	Stored int `json:"stored,omitempty"`
+	// Chunks are the Secrets with what did not fit into the snapshot's own.
+	Chunks []string `json:"chunks,omitempty"`
 
 	// State is what has become of the object since, as far as is known.
 	State State `json:"state,omitempty"`
@@ -97,6 +104,8 @@ type Record struct {
 	LastAttempt *Attempt `json:"lastAttempt,omitempty"`
 	// Journal is how far a recovery from this snapshot has come, if one began.
 	Journal *Journal `json:"journal,omitempty"`
+	// Pin says that the snapshot is to stay, whatever its age.
+	Pin *Pin `json:"pin,omitempty"`
 	// Problem says why the snapshot cannot be used, if that can be seen
 	// without the payload; the other fields may then be empty.
 	Problem string `json:"problem,omitempty"`
@@ -112,40 +121,13 @@ type Attempt struct {
 	At         time.Time `json:"at"`
 }
 
-// Phase is how far a recovery has come.
-type Phase string
-
-const (
-	// PhaseStarted says that the object may be gone and may be there again:
-	// the recovery must be looked after.
-	PhaseStarted Phase = "started"
-	// PhaseCreated says that the object is there again, as NewUID, and its
-	// status may not be replayed yet.
-	PhaseCreated Phase = "created"
-	// PhaseDone says that nothing is left to do.
-	PhaseDone Phase = "done"
-)
-
-// Journal is how far a recovery from a snapshot has come. It is kept with the
-// snapshot, so that a recovery that was killed is finished by whoever runs it again.
-type Journal struct {
-	// Operation is "undo" or "restore".
-	Operation string `json:"operation"`
-	Phase     Phase  `json:"phase"`
-	// NewUID is the object that was created, once there is one.
-	NewUID types.UID `json:"newUID,omitempty"`
-	User   string    `json:"user,omitempty"`
-	At     time.Time `json:"at"`
-}
-
-// Open says that a recovery began and did not end.
-func (j *Journal) Open() bool { return j != nil && j.Phase != PhaseDone }
-
 // Snapshot is a snapshot with its payload, verified.
 type Snapshot struct {
 	Record
 	// Object is the saved object as it was received, nothing removed.
 	Object *unstructured.Unstructured
+	// Raw is its JSON, byte for byte.
+	Raw []byte
 }
 
 // GroupResource is the resource of the object.

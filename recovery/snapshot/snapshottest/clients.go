@@ -7,18 +7,21 @@ package snapshottest
 
 import (
 	"context"
+	"errors"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes/fake"
 	metadatafake "k8s.io/client-go/metadata/fake"
 	clienttesting "k8s.io/client-go/testing"
 )
 
 // Clients are a typed client that holds objects, and a metadata-only client
-// that reads, lists and patches its Secrets. Reactors put
+// that reads, lists, patches and deletes its Secrets. Reactors put
 // before theirs make single requests fail.
 func Clients(ctx context.Context, objects ...runtime.Object) (*fake.Clientset, *metadatafake.FakeMetadataClient) {
 	kube := fake.NewClientset(objects...)
@@ -43,6 +46,20 @@ func Clients(ctx context.Context, objects ...runtime.Object) (*fake.Clientset, *
 			return true, nil, err
 		}
 		return true, &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}, nil
+	})
+	meta.PrependReactor("delete", "secrets", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		del := action.(clienttesting.DeleteActionImpl)
+		secrets := kube.CoreV1().Secrets(del.GetNamespace())
+		if wanted := del.GetDeleteOptions().Preconditions; wanted != nil {
+			secret, err := secrets.Get(ctx, del.GetName(), metav1.GetOptions{})
+			if err != nil {
+				return true, nil, err
+			}
+			if wanted.ResourceVersion != nil && *wanted.ResourceVersion != secret.ResourceVersion || wanted.UID != nil && *wanted.UID != secret.UID {
+				return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "secrets"}, del.GetName(), errors.New("the preconditions do not hold"))
+			}
+		}
+		return true, nil, secrets.Delete(ctx, del.GetName(), del.GetDeleteOptions())
 	})
 	return kube, meta
 }

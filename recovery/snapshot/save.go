@@ -1,0 +1,213 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// Save stores obj, an object of resource gr as the API server gave it out. When it returns
+// without error, a readable snapshot of exactly this UID and content is there.
+// A version that is new costs one write, and one for each further 900 KiB; the
+// last of them makes it a snapshot, so that a write that is cut off leaves none.
+// One that is there already is read back and verified, replaced if it is damaged, and p is noted as the latest
+// attempt. ErrTooLarge means that obj can never be stored.
+func (s *Store) Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p Provenance) (Record, error) {
+	if obj.GetUID() == "" || obj.GetName() == "" {
+		return Record{}, errors.New("save snapshot: the object has no uid or no name")
+	}
+	key, err := s.digestKey(ctx)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	content, err := canonical(obj)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	raw := p.Raw
+	if raw == nil {
+		if raw, err = obj.MarshalJSON(); err != nil {
+			return Record{}, fmt.Errorf("save snapshot: encode object: %w", err)
+		}
+	}
+	record := newRecord(gr, obj, p)
+	record.ID = identity(key, string(obj.GetUID()), content)
+	record.SavedAt = s.now().UTC().Truncate(time.Millisecond)
+	record.Size = len(raw)
+	record.setStatus(status{State: cmp.Or(p.State, firstState(p.Operation)), At: record.SavedAt, Bypass: p.Bypass})
+	if p.Journal != nil {
+		journal := *p.Journal
+		journal.At = record.SavedAt
+		record.Journal = &journal
+	}
+	payload, err := s.codec.compress(raw)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	first, chunks := s.split(key, record.ID, payload)
+	record.Stored, record.Chunks = len(payload), namesOf(chunks)
+	secret, err := head(record, payload, first)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	record, err = s.write(ctx, record, sealed{secret, chunks, content})
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	return record, nil
+}
+
+// sealed is a snapshot ready to be stored.
+type sealed struct {
+	head    *corev1.Secret
+	chunks  []*corev1.Secret
+	content []byte // what it must turn out to hold
+}
+
+// write creates the Secrets of record, or makes sure that those in their place
+// are as good.
+func (s *Store) write(ctx context.Context, record Record, sealed sealed) (Record, error) {
+	// Where a part is, the rest is most likely too, and need not be sent again.
+	there, err := s.createChunks(ctx, sealed.chunks)
+	if err != nil {
+		return Record{}, err
+	}
+	for range saveTries {
+		if !there {
+			_, err := s.secrets().Create(ctx, sealed.head, metav1.CreateOptions{FieldManager: fieldManager})
+			if err == nil {
+				return record, nil
+			}
+			if !apierrors.IsAlreadyExists(err) {
+				return Record{}, err
+			}
+		}
+		there = false
+		old, err := s.secret(ctx, record.ID)
+		if errors.Is(err, ErrNotFound) {
+			if err := s.mendChunks(ctx, sealed.chunks); err != nil {
+				return Record{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return Record{}, err
+		}
+		existing, err := s.sound(ctx, old, sealed.content)
+		if err == nil {
+			noted, err := s.noteAttempt(ctx, *existing, record)
+			if !apierrors.IsNotFound(err) {
+				return noted, err
+			}
+			// Retention took it away that very moment.
+			if err := s.mendChunks(ctx, sealed.chunks); err != nil {
+				return Record{}, err
+			}
+			continue
+		}
+		if !errors.Is(err, ErrDamaged) {
+			return Record{}, err
+		}
+		if err := s.mendChunks(ctx, sealed.chunks); err != nil {
+			return Record{}, err
+		}
+		done, err := s.replace(ctx, old, sealed.head)
+		if done || err != nil {
+			return record, err
+		}
+	}
+	return Record{}, fmt.Errorf("gave up after %d tries: somebody else keeps writing to Secret %q", saveTries, sealed.head.Name)
+}
+
+// sound is the record of a Secret that holds this very content; otherwise the
+// error is an ErrDamaged.
+func (s *Store) sound(ctx context.Context, secret *corev1.Secret, content []byte) (*Record, error) {
+	if secret.Type != SecretType {
+		return nil, fmt.Errorf("secret %q in namespace %q is in the way and no snapshot; remove or rename it", secret.Name, s.namespace)
+	}
+	snap, err := s.read(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := canonical(snap.Object)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(stored, content) {
+		return nil, fmt.Errorf("%w: %s: it holds another version than its name says", ErrDamaged, snap.ID)
+	}
+	return &snap.Record, nil
+}
+
+// replace puts secret in the place of old, which is damaged, in one write; a
+// recovery that began from old, and a pin, are still noted on it. It reports false if
+// somebody else was quicker.
+func (s *Store) replace(ctx context.Context, old, secret *corev1.Secret) (bool, error) {
+	mended := secret.DeepCopy()
+	mended.ResourceVersion = old.ResourceVersion
+	for _, note := range []string{annotationJournal, annotationPin} {
+		if _, has := mended.Annotations[note]; !has && old.Annotations[note] != "" {
+			mended.Annotations[note] = old.Annotations[note]
+		}
+	}
+	_, err := s.secrets().Update(ctx, mended, metav1.UpdateOptions{FieldManager: fieldManager})
+	switch {
+	case err == nil:
+		return true, nil
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return false, nil
+	default:
+		return false, fmt.Errorf("replace damaged snapshot: %w; if that cannot be mended, delete Secret %q in namespace %q", err, secret.Name, s.namespace)
+	}
+}
+
+// noteAttempt notes on an existing snapshot who tried last, and the journal if
+// there is one. The version is safe whether the attempt can be noted or not, so
+// trouble with that is only logged; a journal must be there. If the snapshot is
+// gone meanwhile, the error says NotFound.
+func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) (Record, error) {
+	attempt := &Attempt{
+		Operation: latest.Operation, User: latest.User, RequestUID: latest.RequestUID,
+		Reason: latest.Reason, Approval: latest.Approval, At: latest.SavedAt,
+	}
+	notes := map[string]any{annotationAttempt: attempt}
+	if existing.State.follows(latest.State) {
+		// It may be older than the latest version otherwise, or wrong by now.
+		notes[annotationState] = latest.status()
+	}
+	if latest.Journal != nil {
+		notes[annotationJournal] = latest.Journal
+	}
+	err := s.annotate(ctx, existing.ID, notes)
+	if apierrors.IsNotFound(err) {
+		return Record{}, err
+	}
+	if err != nil && latest.Journal != nil {
+		return Record{}, fmt.Errorf("write journal of snapshot %s: %w", existing.ID, err)
+	}
+	if err != nil {
+		logr.FromContextOrDiscard(ctx).Error(err, "Latest attempt not noted", "snapshot", existing.ID)
+		return existing, nil
+	}
+	existing.LastAttempt = attempt
+	if notes[annotationState] != nil {
+		existing.setStatus(*latest.status())
+	}
+	if latest.Journal != nil {
+		existing.Journal = latest.Journal
+	}
+	return existing, nil
+}
