@@ -15,6 +15,7 @@ func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "Find what was lost, and bring it back",
 	}
 	asGroup(cmd)
+	cmd.AddCommand(newRecoveryScanCmd(streams))
 	cmd.AddCommand(newRecoveryListCmd(streams))
 	cmd.AddCommand(newRecoveryShowCmd(streams))
 	cmd.AddCommand(newRecoveryUndoCmd(streams))

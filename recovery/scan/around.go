@@ -1,0 +1,163 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scan
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// holdfastName is the webhook configuration of Holdfast itself.
+const holdfastName = "holdfast"
+
+// deadWebhooks finds webhooks whose Service is gone and that therefore refuse
+// every write to a guarded kind.
+func deadWebhooks(w *world) []Finding {
+	var found []Finding
+	for _, h := range w.hooks {
+		if h.service == nil || len(h.guarded) == 0 || !h.blocks || w.services[*h.service] || h.configuration == holdfastName {
+			continue
+		}
+		f := Finding{Severity: Critical, Kind: KindWebhookGone, Resource: h.resource, Name: h.configuration}
+		f.Detail = fmt.Sprintf("its entry %s leads to service %s, which is gone; until it is back nothing can be written to %s", h.name, h.service, firstFew(h.guarded))
+		f.Mend = "bring the operator back; if it is not to come back: " + command("kubectl delete", h.resource, "", h.configuration)
+		found = append(found, f)
+	}
+	return found
+}
+
+// deadOwners finds objects whose owner, of a guarded kind, exists no more: the
+// garbage collector deletes them as soon as it can look the owner's kind up.
+func deadOwners(w *world) []Finding {
+	var found []Finding
+	for _, o := range w.owned {
+		k := w.kindOf(o.owner.APIVersion, o.owner.Kind)
+		if k != nil && !k.known() {
+			continue // the owner may be there, unread
+		}
+		var detail string
+		switch {
+		case k == nil:
+			detail = fmt.Sprintf("it belongs to %s %s, whose kind is not installed; as soon as it is, the garbage collector deletes this", o.owner.Kind, o.owner.Name)
+		default:
+			live := k.get(types.NamespacedName{Namespace: o.Namespace, Name: o.owner.Name})
+			if live != nil && live.uid == o.owner.UID {
+				continue
+			}
+			detail = fmt.Sprintf("it belongs to an earlier %s %s (UID %s), which exists no more; the garbage collector deletes it", o.owner.Kind, o.owner.Name, o.owner.UID)
+		}
+		f := Finding{Severity: Critical, Kind: KindOwnerGone, Resource: o.resource, Namespace: o.Namespace, Name: o.Name, Detail: detail}
+		f.Mend = fmt.Sprintf("kubectl patch %s %s -n %s --type merge -p '{\"metadata\":{\"ownerReferences\":null}}'", o.resource, o.Name, o.Namespace)
+		found = append(found, f)
+	}
+	return found
+}
+
+// kindOf finds a kind by what an ownerReference says; nil if it is not installed.
+func (w *world) kindOf(apiVersion, name string) *kind {
+	gv, _ := schema.ParseGroupVersion(apiVersion)
+	for _, k := range w.kinds {
+		if k.definition != nil && k.resource.Group == gv.Group && k.definition.Spec.Names.Kind == name {
+			return k
+		}
+	}
+	return nil
+}
+
+// registered finds out whether Holdfast itself stands guard.
+func registered(w *world) []Finding {
+	f := Finding{Severity: Critical, Kind: KindRegistration, Resource: validatingResource.GroupResource().String(), Name: holdfastName}
+	var entries, guards int
+	for _, h := range w.hooks {
+		if h.configuration != holdfastName || h.resource != f.Resource {
+			continue
+		}
+		entries++
+		if h.blocks && len(h.guarded) > 0 {
+			guards++
+		}
+	}
+	switch {
+	case entries == 0:
+		f.Detail = "Holdfast is not registered with the API server: nothing is refused, and nothing is saved before it goes"
+		f.Mend = "see that 'holdfast serve' runs: it registers itself within seconds"
+	case guards == 0:
+		f.Detail = "Holdfast is registered, but refuses nothing: it is paused, or somebody changed its entries"
+		f.Mend = "holdfast resume; a running 'holdfast serve' puts other changes right within seconds"
+	default:
+		return nil
+	}
+	return []Finding{f}
+}
+
+// snapshots finds snapshots that cannot be used, and recoveries that did not end.
+func snapshots(w *world) []Finding {
+	var found []Finding
+	for _, r := range w.records {
+		name := types.NamespacedName{Namespace: r.Namespace, Name: cmp.Or(r.Name, r.ID)}
+		gr := schema.ParseGroupResource(cmp.Or(r.Resource, "snapshots"))
+		switch {
+		case r.Problem != "":
+			f := about(Warning, KindSnapshotUnusable, gr, name)
+			f.Detail = fmt.Sprintf("snapshot %s of it cannot be used: %s", r.ID, r.Problem)
+			f.Mend = "holdfast recovery show " + r.ID
+			found = append(found, f)
+		case r.Journal.Open():
+			f := about(Critical, KindRecoveryUnfinished, gr, name)
+			f.Detail = fmt.Sprintf("its %s, begun by %s at %s, did not end", r.Journal.Operation, cmp.Or(r.Journal.User, "somebody"), r.Journal.At.UTC().Format("2006-01-02T15:04:05Z"))
+			f.Mend = "holdfast recovery restore " + r.ID
+			if r.Journal.Operation == "undo" {
+				f.Mend = command("holdfast recovery undo", r.Resource, r.Namespace, r.Name)
+			}
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// managers finds guarded objects that a GitOps tool writes: it may create anew,
+// or prune, what somebody restores.
+func managers(w *world) []Finding {
+	var found []Finding
+	for _, k := range w.sorted() {
+		if _, guarded := w.profiles.Guarded(k.resource); !guarded {
+			continue
+		}
+		for _, o := range k.sorted() {
+			if o.manager == "" || o.terminating == nil {
+				continue
+			}
+			f := about(Warning, KindManaged, k.resource, o.NamespacedName)
+			f.Detail = "it is Terminating and kept by " + o.manager + ", which may create it anew, or prune it, while it is brought back"
+			f.Mend = "suspend that first, then: " + command("holdfast recovery undo", k.resource.String(), o.Namespace, o.Name)
+			found = append(found, f)
+		}
+	}
+	return found
+}
+
+// managerOf names the GitOps tool that writes o, by the marks that these leave
+// (argo-cd.readthedocs.io, user guide, resource tracking; fluxcd.io, Kustomization
+// and HelmRelease, labels of ownership).
+func managerOf(o *unstructured.Unstructured) string {
+	labels, annotations := o.GetLabels(), o.GetAnnotations()
+	if id := annotations["argocd.argoproj.io/tracking-id"]; id != "" {
+		app, _, _ := strings.Cut(id, ":")
+		return "Argo CD application " + app
+	}
+	if app := labels["argocd.argoproj.io/instance"]; app != "" {
+		return "Argo CD application " + app
+	}
+	for _, tool := range []struct{ group, kind string }{{"kustomize.toolkit.fluxcd.io", "Kustomization"}, {"helm.toolkit.fluxcd.io", "HelmRelease"}} {
+		if name := labels[tool.group+"/name"]; name != "" {
+			return fmt.Sprintf("Flux %s %s", tool.kind, joinName(labels[tool.group+"/namespace"], name))
+		}
+	}
+	return ""
+}
