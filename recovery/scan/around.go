@@ -42,10 +42,9 @@ func deadOwners(w *world) []Finding {
 			continue // the owner may be there, unread
 		}
 		var detail string
-		switch {
-		case k == nil:
+		if k == nil {
 			detail = fmt.Sprintf("it belongs to %s %s, whose kind is not installed; as soon as it is, the garbage collector deletes this", o.owner.Kind, o.owner.Name)
-		default:
+		} else {
 			live := k.get(types.NamespacedName{Namespace: o.Namespace, Name: o.owner.Name})
 			if live != nil && live.uid == o.owner.UID {
 				continue

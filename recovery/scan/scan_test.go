@@ -60,7 +60,7 @@ func TestDefinitions(t *testing.T) {
 	t.Parallel()
 	saved := snapshot.Record{ID: "abc", Resource: "plans.billing.example", Namespace: "shop", Name: "gold"}
 	savedCRD := snapshot.Record{ID: "def", Resource: "customresourcedefinitions.apiextensions.k8s.io", Name: "plans.billing.example"}
-	gone := func(w *world, k *kind) { k.definition, k.version = nil, ""; clear(k.objects) }
+	gone := func(_ *world, k *kind) { k.definition, k.version = nil, ""; clear(k.objects) }
 	tests := map[string]struct {
 		change func(*world, *kind)
 		kind   Kind
@@ -129,7 +129,8 @@ func TestDeadOwners(t *testing.T) {
 	secret := func(kind, uid string) func(*world, *resourceKind) {
 		return func(w *world, _ *resourceKind) {
 			w.owned = []ownedObject{{
-				"secrets", types.NamespacedName{Namespace: "shop", Name: "ca"},
+				"secrets",
+				types.NamespacedName{Namespace: "shop", Name: "ca"},
 				metav1.OwnerReference{APIVersion: "billing.example/v1", Kind: kind, Name: "gold", UID: types.UID(uid)},
 			}}
 		}

@@ -22,9 +22,9 @@ import (
 
 // found runs a scan and gives back what it says of objects in space, or of
 // cluster-scoped objects called so.
-func found(ctx context.Context, space string, args ...string) []scan.Finding {
+func found(ctx context.Context, space string) []scan.Finding {
 	GinkgoHelper()
-	r := admin.Holdfast(ctx, append([]string{"recovery", "scan", "-o", "json"}, args...)...)
+	r := admin.Holdfast(ctx, "recovery", "scan", "-o", "json")
 	var report scan.Report
 	Expect(json.Unmarshal([]byte(r.Stdout), &report)).To(Succeed(), "%s%s", r.Stdout, r.Stderr)
 	if len(report.Findings) > 0 {
