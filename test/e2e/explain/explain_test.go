@@ -33,20 +33,14 @@ func TestExplain(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{})
+	stage, err := harness.NewStage(ctx, controlplane.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
-	holdfast, err = harness.Install(ctx, cluster, harness.Options{Profiles: []string{"nuodb"}})
+	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
+	cluster, admin = stage.Cluster, stage.Admin
+	holdfast, err = stage.Install(ctx, harness.Options{Profiles: []string{"nuodb"}})
 	Expect(err).NotTo(HaveOccurred())
-	admin = holdfast.Admin()
 	Expect(harness.LoadNuoDB(ctx, admin)).To(Succeed())
 	Expect(holdfast.Start(ctx)).To(Succeed())
-	DeferCleanup(func() {
-		if holdfast.Running() {
-			Expect(holdfast.Stop()).To(Succeed())
-		}
-	})
 })
 
 // explanation is what the contract says about -o json.

@@ -107,8 +107,10 @@ var _ = Describe("A dry-run", func() {
 		dryRun := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
 		collection := client.Resource(harness.Tiers()).Namespace(namespace)
 		Expect(statusOf(collection.DeleteCollection(ctx, dryRun, metav1.ListOptions{})).Code).To(BeEquivalentTo(403))
-		r = admin.Kubectl(ctx, "delete", "namespace", namespace, "--dry-run=server")
-		Expect(r.Stderr).To(ContainSubstring("holds 2 guarded objects"))
+		// A namespace that has just got its objects may not be listed as such yet.
+		Eventually(func() string {
+			return admin.Kubectl(ctx, "delete", "namespace", namespace, "--dry-run=server").Stderr
+		}).Should(ContainSubstring("holds 2 guarded objects"))
 		r = admin.Kubectl(ctx, "delete", "crd", "servicetiers.cp.nuodb.com", "--dry-run=server")
 		Expect(r.Stderr).To(MatchRegexp(`customresourcedefinition servicetiers.cp.nuodb.com has \d+ instances`))
 

@@ -106,7 +106,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 func installSubscriptions(ctx context.Context) {
 	GinkgoHelper()
 	apply(ctx, read(ctx, "billing", "subscriptions-crd.yaml"))
-	expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", "subscriptions.billing.example"))
+	Expect(harness.Served(ctx, cluster.Config, "subscriptions.billing.example")).To(Succeed())
 }
 
 var _ = Describe("The built-in profile", func() {

@@ -40,40 +40,34 @@ var (
 	namesake int
 )
 
+// eventually is how long a thing may take that is to happen, on a busy machine.
+const eventually = 30 * time.Second
+
 func TestGuard(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(10 * time.Second)
+	SetDefaultEventuallyTimeout(eventually)
 	SetDefaultEventuallyPollingInterval(50 * time.Millisecond)
 	RunSpecs(t, "Guard")
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{})
+	stage, err := harness.NewStage(ctx, controlplane.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
-	client, err = dynamic.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
-	kube, err = kubernetes.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
-
-	holdfast, err = harness.Install(ctx, cluster, harness.Options{
+	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
+	cluster, client, kube, admin = stage.Cluster, stage.Client, stage.Kube, stage.Admin
+	holdfast, err = stage.Install(ctx, harness.Options{
 		Profiles:     []string{"nuodb"},
 		ProfileFiles: map[string]string{"billing.yaml": read(ctx, "billing", "profile.yaml")},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	admin = holdfast.Admin()
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
 	apply(ctx, read(ctx, "billing", "crds.yaml"))
 	apply(ctx, read(ctx, "billing", "rights.yaml"))
-	for _, name := range []string{"plans", "regions"} {
-		expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", name+".billing.example"))
-	}
+	Expect(harness.Served(ctx, cluster.Config, "plans.billing.example", "regions.billing.example")).To(Succeed())
 	// So that the garbage collector knows the CRDs.
 	Expect(cluster.RestartControllerManager()).To(Succeed())
 
 	Expect(holdfast.Start(ctx)).To(Succeed())
-	DeferCleanup(func() { Expect(holdfast.Stop()).To(Succeed()) })
 	subscriptions := schema.GroupResource{Group: "billing.example", Resource: "subscriptions"}
 	Eventually(mayList).WithArguments(ctx, subscriptions).Should(BeTrue(), "the aggregated role")
 })

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,15 +49,11 @@ func LoadNuoDBCRDs(ctx context.Context, admin Runner) error {
 	if err != nil {
 		return err
 	}
-	for _, args := range [][]string{
-		{"apply", "--server-side", "-f", crds},
-		{"wait", "--for=condition=Established", "--timeout=30s", "-f", crds},
-	} {
-		if r := admin.Kubectl(ctx, args...); r.Code != 0 {
-			return fmt.Errorf("load NuoDB CRDs: kubectl exited with %d: %s", r.Code, r.Stderr)
-		}
+	r := admin.Kubectl(ctx, "apply", "--server-side", "-f", crds, "-o", `jsonpath={.metadata.name}{"\n"}`)
+	if r.Code != 0 {
+		return fmt.Errorf("load NuoDB CRDs: kubectl exited with %d: %s", r.Code, r.Stderr)
 	}
-	return nil
+	return Served(ctx, admin.Cluster.Config, strings.Fields(r.Stdout)...)
 }
 
 // LoadNuoDB installs the CRDs and the samples, and gives tiers and features the

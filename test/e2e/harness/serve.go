@@ -19,9 +19,9 @@ import (
 
 const (
 	// startTimeout is how long 'holdfast serve' may take until it is ready.
-	startTimeout = 30 * time.Second
+	startTimeout = 90 * time.Second
 	// stopTimeout is how long it may take to end after SIGTERM.
-	stopTimeout = 30 * time.Second
+	stopTimeout = 60 * time.Second
 )
 
 // process is one run of 'holdfast serve'.

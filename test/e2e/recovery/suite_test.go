@@ -63,17 +63,10 @@ func TestRecovery(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{})
+	stage, err := harness.NewStage(ctx, controlplane.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
-	client, err = dynamic.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
-	kube, err = kubernetes.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
-	binary, err := harness.Build(ctx)
-	Expect(err).NotTo(HaveOccurred())
-	admin = harness.Runner{Cluster: cluster, Kubeconfig: cluster.Kubeconfig, Binary: binary}
+	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
+	cluster, client, kube, admin = stage.Cluster, stage.Client, stage.Kube, stage.Admin
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
 	expectDone(admin.Kubectl(ctx, "create", "namespace", holdfastNamespace))
 	// So that the garbage collector knows the CRDs.

@@ -17,6 +17,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
 // Of the kinds of profile many, thing0 to thing49, the first ones are installed
@@ -86,7 +88,7 @@ var _ = Describe("A profile of 50 kinds", func() {
 			expectDone(admin.RunInput(ctx, manyCRD(i), "kubectl", "apply", "-f", "-"))
 		}
 		for i := range manyStay {
-			expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", fmt.Sprintf("crd/thing%ds.many.example", i)))
+			Expect(harness.Served(ctx, cluster.Config, fmt.Sprintf("thing%ds.many.example", i))).To(Succeed())
 		}
 		tally := &manyTally{}
 		var stop atomic.Bool
@@ -179,11 +181,11 @@ func comeAndGo(ctx context.Context) {
 	var names []string
 	var text strings.Builder
 	for i := manyStay; i < manyStay+manyCome; i++ {
-		names = append(names, fmt.Sprintf("crd/thing%ds.many.example", i))
+		names = append(names, fmt.Sprintf("thing%ds.many.example", i))
 		text.WriteString(manyCRD(i))
 	}
 	expectDone(admin.RunInput(ctx, text.String(), "kubectl", "apply", "-f", "-"))
-	expectDone(admin.Kubectl(ctx, append([]string{"wait", "--for=condition=Established", "--timeout=30s"}, names...)...))
+	Expect(harness.Served(ctx, cluster.Config, names...)).To(Succeed())
 	for i := manyStay; i < manyStay+manyCome; i++ {
 		Eventually(func() error {
 			_, err := client.Resource(things(i)).Namespace("default").Create(ctx, thing(i, "default", "one", "nothing"), metav1.CreateOptions{})
@@ -199,5 +201,5 @@ func comeAndGo(ctx context.Context) {
 			return client.Resource(things(i)).Namespace("default").Delete(ctx, "one", metav1.DeleteOptions{})
 		}).Should(Or(Succeed(), Satisfy(apierrors.IsNotFound)))
 	}
-	expectDone(admin.Kubectl(ctx, append([]string{"delete", "--timeout=60s"}, names...)...))
+	expectDone(admin.Kubectl(ctx, append([]string{"delete", "crd", "--timeout=60s"}, names...)...))
 }

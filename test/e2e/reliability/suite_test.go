@@ -29,7 +29,6 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/rest"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
@@ -55,31 +54,23 @@ func TestReliability(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{})
+	stage, err := harness.NewStage(ctx, controlplane.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
-	// Warnings are for people; here there would be thousands.
-	cluster.Config.WarningHandler = rest.NoWarnings{}
-	client, err = dynamic.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
-	kube, err = kubernetes.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
+	cluster, client, kube, admin = stage.Cluster, stage.Client, stage.Kube, stage.Admin
 	meta, err := metadata.NewForConfig(metadata.ConfigFor(cluster.Config))
 	Expect(err).NotTo(HaveOccurred())
 
-	replicas, err = harness.InstallReplicas(ctx, cluster, harness.Options{
+	replicas, err = stage.InstallReplicas(ctx, harness.Options{
 		Profiles:     []string{"nuodb"},
 		ProfileFiles: map[string]string{"many.yaml": manyProfile()},
 	}, 2)
 	Expect(err).NotTo(HaveOccurred())
 	store, err = snapshot.NewStore(kube, meta, replicas.Each[0].Namespace, time.Now)
 	Expect(err).NotTo(HaveOccurred())
-	admin = replicas.Each[0].Admin()
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
 	expectDone(admin.RunInput(ctx, manyRights, "kubectl", "apply", "--server-side", "-f", "-"))
 	Expect(replicas.Start(ctx)).To(Succeed())
-	DeferCleanup(func() { Expect(replicas.Stop()).To(Succeed()) })
 })
 
 var _ = JustAfterEach(func() {

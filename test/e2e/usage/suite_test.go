@@ -54,12 +54,10 @@ func TestUsage(t *testing.T) {
 }
 
 var _ = BeforeSuite(func(ctx SpecContext) {
-	var err error
-	cluster, err = controlplane.Start(ctx, controlplane.Options{})
+	stage, err := harness.NewStage(ctx, controlplane.Options{})
 	Expect(err).NotTo(HaveOccurred())
-	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
-	client, err = dynamic.NewForConfig(cluster.Config)
-	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
+	cluster, client = stage.Cluster, stage.Client
 	definitions, err = apiextensions.NewForConfig(cluster.Config)
 	Expect(err).NotTo(HaveOccurred())
 })

@@ -35,9 +35,7 @@ func installAstarte(ctx SpecContext, version string) {
 		apply(ctx, string(out))
 		names = append(names, crd.GetName())
 	}
-	for _, name := range names {
-		expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", name))
-	}
+	Expect(harness.Served(ctx, cluster.Config, names...)).To(Succeed())
 	DeferCleanup(func(ctx SpecContext) {
 		for _, name := range names {
 			Eventually(func(g Gomega) {
@@ -82,6 +80,7 @@ var _ = Describe("An Astarte", func() {
 				Expect(saved(ctx, "astartes.api.astarte-platform.org")).To(ContainElement(house + "/external"))
 
 				By("the rest of the whole")
+				awaitListed(ctx, house)
 				r = admin.Kubectl(ctx, "delete", "namespace", house)
 				Expect(r.Code).To(Equal(1))
 				Expect(r.Stderr).To(ContainSubstring("namespace " + house + " holds 2 guarded objects: astarte " + house + "/said, astarte " + house + "/unsaid."))
@@ -99,6 +98,7 @@ var _ = Describe("An Astarte", func() {
 		house := newNamespace(ctx)
 		expectDone(admin.RunInput(ctx, "{apiVersion: api.astarte-platform.org/v2alpha1, kind: Astarte, metadata: {name: a}, spec: {cassandra: {}}}", "kubectl", "create", "-n", house, "-f", "-"))
 		expectDone(admin.RunInput(ctx, "{apiVersion: flow.astarte-platform.org/v2alpha1, kind: Flow, metadata: {name: f}, spec: {}}", "kubectl", "create", "-n", house, "-f", "-"))
+		awaitListed(ctx, house)
 		Expect(admin.Kubectl(ctx, "delete", "namespace", house).Stderr).To(ContainSubstring("holds 2 guarded objects: astarte " + house + "/a, flow " + house + "/f."))
 		expectDone(admin.Kubectl(ctx, "delete", "astarte", "a", "-n", house))
 		expectDone(admin.Kubectl(ctx, "delete", "flow", "f", "-n", house))
@@ -137,10 +137,7 @@ spec:
 		Expect(info.Size()).To(BeNumerically(">", 1_200_000))
 		expectDone(admin.Kubectl(ctx, "create", "-f", manifest))
 		DeferCleanup(uninstall, "crates")
-		// kubectl wait fails on a definition that has no conditions yet.
-		Eventually(func() int {
-			return admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", "crates.stores.example").Code
-		}).Should(BeZero())
+		Expect(harness.Served(ctx, cluster.Config, "crates.stores.example")).To(Succeed())
 		before := saved(ctx, "customresourcedefinitions.apiextensions.k8s.io")
 		// The API server would have given up on a decision that takes 5 s.
 		expectDone(admin.Kubectl(ctx, "delete", "crd", "crates.stores.example"))

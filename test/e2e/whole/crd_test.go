@@ -124,6 +124,7 @@ var _ = Describe("A kind whose conversion webhook is dead", func() {
 		house, other, empty := newNamespace(ctx), newNamespace(ctx), newNamespace(ctx)
 		put(ctx, "Shelf", house, "old")
 		put(ctx, "Crate", other, "fine")
+		awaitListed(ctx, house)
 		By("storing in another version than the one it is encoded in")
 		_, err := client.Resource(definitions()).Patch(ctx, "shelves.stores.example", types.MergePatchType, []byte(`{"spec":{"versions":[
 			{"name":"v1","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}},
