@@ -8,8 +8,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -71,44 +69,6 @@ func TestPanic(t *testing.T) {
 	}
 	if answer := post(t, newHandler(t, "", panics, &saves{}), string(body), ""); answer.Allowed {
 		t.Errorf("answer = %+v", answer)
-	}
-}
-
-// Reviews as a real API server sent them.
-func TestCapturedReviews(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("testdata/reviews/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no captured reviews: %v", err)
-	}
-	want := map[string]struct {
-		allowed bool
-		saved   int
-	}{
-		"delete-servicetier-by-namespace-controller-empty-name.json": {allowed: true, saved: 1},
-		"delete-servicetier-second-delete-already-terminating.json":  {allowed: true, saved: 1},
-		"delete-servicetier-first-delete.json":                       {allowed: false, saved: 0},
-		"delete-configmap-by-helm-uninstall.json":                    {allowed: true, saved: 0},
-		"update-deployment-scale.json":                               {allowed: true, saved: 0},
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
-			body, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			store := &saves{}
-			h := newHandler(t, "  - resource: servicetiers.cp.nuodb.com\n", inUse, store)
-			answer := post(t, h, string(body), "")
-			expected, ok := want[filepath.Base(file)]
-			if !ok {
-				t.Fatal("no verdict is written down for this review")
-			}
-			if answer.Allowed != expected.allowed || len(store.seen) != expected.saved {
-				t.Errorf("allowed %v, saved %v; want %+v", answer.Allowed, store.seen, expected)
-			}
-		})
 	}
 }
 
