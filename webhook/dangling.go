@@ -19,7 +19,8 @@ import (
 // or are being deleted, when an object with such references is created or
 // changed. It allows whatever it is asked, also what it cannot read.
 type DanglingHandler struct {
-	Rule guard.Dangling
+	Rule    guard.Dangling
+	Metrics *Metrics
 	// Timeout bounds the search. The warnings found by then are given.
 	Timeout time.Duration
 }
@@ -51,6 +52,7 @@ func (h *DanglingHandler) Handle(ctx context.Context, req admission.Request) adm
 		warnings = append(warnings, asWarnings(sentence)...)
 	}
 	if len(warnings) > 0 {
+		h.Metrics.dangling.Add(float64(len(sentences)))
 		log.V(1).Info("References lead to nothing", "warnings", warnings)
 	}
 	return allow(warnings...)

@@ -50,7 +50,11 @@ func TestDanglingHandler(t *testing.T) {
 				return guard.State{Kind: "Plan"}, nil
 			})
 			set := profiles(t, "    referencedBy:\n    - {resource: subscriptions.billing.example, path: '{.spec.plan}'}\n    - {resource: subscriptions.billing.example, path: '{.spec.next}'}\n")
-			h := &DanglingHandler{Rule: guard.Dangling{Presence: presence, Profiles: set}, Timeout: 20 * time.Millisecond}
+			metrics, err := NewMetrics(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := &DanglingHandler{Metrics: metrics, Rule: guard.Dangling{Presence: presence, Profiles: set}, Timeout: 20 * time.Millisecond}
 			r := admissionv1.AdmissionRequest{
 				UID: "r-1", Operation: admissionv1.Create, Namespace: "shop", Name: "a",
 				Resource: metav1.GroupVersionResource{Group: "billing.example", Version: "v1", Resource: "subscriptions"},

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -20,6 +21,7 @@ import (
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/webhook/events"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
 )
 
@@ -28,8 +30,13 @@ type Saver interface {
 	Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error)
 }
 
-// Handler answers admission reviews. All fields but Approvals, Paused and Foreign
-// are required; Contents only where profiles guard namespaces.
+// Teller makes a decision known where people look for it, and returns at once.
+type Teller interface {
+	Tell(e events.Event)
+}
+
+// Handler answers admission reviews. All fields but Approvals, Paused, Foreign and
+// Events are required; Contents only where profiles guard namespaces.
 type Handler struct {
 	Profiles  *profile.Set
 	Rules     []guard.Rule
@@ -37,6 +44,8 @@ type Handler struct {
 	// Contents are what is saved before a namespace goes.
 	Contents guard.Contents
 	Metrics  *Metrics
+	// Events may be nil, as for those who only ask what would be answered.
+	Events Teller
 	// Timeout is how long a decision may take; it must end before the API
 	// server gives up, which would hide the reason.
 	Timeout time.Duration
@@ -70,6 +79,10 @@ type outcome struct {
 	snapshot string
 	// why is the reason of a refusal or of what was let pass in spite of one.
 	why string
+	// about is the object, as far as it is known.
+	about corev1.ObjectReference
+	// stays tells that the object is there for a while after it is let go.
+	stays bool
 	// grant is the approval by which a request passes.
 	grant *grant
 }
@@ -98,11 +111,13 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	o := h.unlessPaused(ctx, h.decide(ctx, req, guarded))
 	h.Metrics.answered(o, isDryRun(req), time.Since(started))
 	report(ctx, o, isDryRun(req))
+	h.tell(req, o)
 	o.response.AuditAnnotations = auditAnnotations(o)
 	return o.response
 }
 
 func (h *Handler) foreign(ctx context.Context, req admission.Request) admission.Response {
+	h.Metrics.strays.Inc()
 	if h.Foreign != nil {
 		if err := h.Foreign(ctx, groupResource(req)); err != nil {
 			return h.unlessPaused(ctx, outcome{response: undecided(err.Error()), why: err.Error()}).response
@@ -118,9 +133,16 @@ func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *pr
 		return h.couldNot(guarded, "decide about this deletion", err)
 	}
 	r := guard.Request{Guarded: guarded, Old: old, User: req.UserInfo.Username}
+	o := h.judge(ctx, req, r)
+	o.about, o.stays = reference(old), len(old.GetFinalizers()) > 0 || guarded.Resource == profile.NamespaceResource()
+	return o
+}
+
+// judge decides, and saves what may go.
+func (h *Handler) judge(ctx context.Context, req admission.Request, r guard.Request) outcome {
 	// Refusing what is already on its way changes nothing, or strands a
 	// namespace; neither is asked of the rules.
-	decided := old.GetDeletionTimestamp() != nil || isCleanUp(r.User)
+	decided := r.Old.GetDeletionTimestamp() != nil || isCleanUp(r.User)
 	passed := outcome{response: allow(), verdict: verdictAllow}
 	if !decided {
 		if passed = h.check(ctx, r); !passed.response.Allowed {
@@ -130,7 +152,7 @@ func (h *Handler) decide(ctx context.Context, req admission.Request, guarded *pr
 			return passed
 		}
 	}
-	if guarded.Resource == profile.NamespaceResource() {
+	if r.Guarded.Resource == profile.NamespaceResource() {
 		passed = h.saveContents(ctx, req, r, passed)
 	} else {
 		passed = h.save(ctx, req, r, passed)

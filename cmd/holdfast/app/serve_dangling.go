@@ -19,13 +19,14 @@ import (
 const danglingTime = 800 * time.Millisecond
 
 // newDangling warns about references that lead to nothing.
-func newDangling(o *serveOptions, mgr ctrl.Manager) (*webhook.DanglingHandler, error) {
+func newDangling(o *serveOptions, mgr ctrl.Manager, counts *webhook.Metrics) (*webhook.DanglingHandler, error) {
 	meta, err := metadata.NewForConfigAndClient(metadata.ConfigFor(o.restConfig), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
 	}
 	return &webhook.DanglingHandler{
 		Rule:    guard.Dangling{Presence: &usage.Targets{Mapper: mgr.GetRESTMapper(), Metadata: meta}, Profiles: o.set},
+		Metrics: counts,
 		Timeout: danglingTime,
 	}, nil
 }

@@ -67,24 +67,12 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := errors.Join(mgr.Add(index), mgr.AddReadyzCheck("usage", index.Ready)); err != nil {
 		return fmt.Errorf("set up index: %w", err)
 	}
-	handler, err := newHandler(ctx, o, kube, index)
-	if err != nil {
+	if err := addWebhooks(ctx, o, mgr, kube, index); err != nil {
 		return fmt.Errorf("set up webhook: %w", err)
 	}
-	dangling, err := newDangling(o, mgr)
+	upkeep, err := newUpkeep(ctx, o, mgr, kube, cert)
 	if err != nil {
-		return fmt.Errorf("set up webhook: %w", err)
-	}
-	server := mgr.GetWebhookServer()
-	server.Register(registration.PathPrefix, &admission.Webhook{Handler: handler, WithContextFunc: withDigest})
-	server.Register(registration.DanglingPrefix, &admission.Webhook{Handler: dangling})
-	upkeep := &upkeep{
-		certificate:  cert,
-		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
-		server:       server,
-		rights:       rightsCheck(kube, o.set),
-		election:     &election{kube: kube, namespace: o.namespace, ending: ctx.Done()},
-		ending:       ctx.Done(),
+		return fmt.Errorf("set up upkeep: %w", err)
 	}
 	if err := followHolders(mgr, o, upkeep); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
@@ -105,6 +93,42 @@ func serve(ctx context.Context, o *serveOptions) error {
 	running, stop := drained(ctx, o.drain)
 	defer stop()
 	return mgr.Start(running)
+}
+
+// addWebhooks makes what the API server asks answered.
+func addWebhooks(ctx context.Context, o *serveOptions, mgr ctrl.Manager, kube kubernetes.Interface, index guard.Usage) error {
+	handler, err := newHandler(ctx, o, kube, index)
+	if err != nil {
+		return err
+	}
+	dangling, err := newDangling(o, mgr, handler.Metrics)
+	if err != nil {
+		return err
+	}
+	if handler.Events, err = newRecorder(o, mgr); err != nil {
+		return err
+	}
+	server := mgr.GetWebhookServer()
+	server.Register(registration.PathPrefix, &admission.Webhook{Handler: handler, WithContextFunc: withDigest})
+	server.Register(registration.DanglingPrefix, &admission.Webhook{Handler: dangling})
+	return nil
+}
+
+// newUpkeep is what keeps the certificate and the registration right.
+func newUpkeep(ctx context.Context, o *serveOptions, mgr ctrl.Manager, kube kubernetes.Interface, cert *certs.Keeper) (*upkeep, error) {
+	state, err := newUpkeepMetrics(metrics.Registry, cert)
+	if err != nil {
+		return nil, err
+	}
+	return &upkeep{
+		certificate:  cert,
+		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
+		server:       mgr.GetWebhookServer(),
+		rights:       rightsCheck(kube, o.set),
+		election:     &election{kube: kube, namespace: o.namespace, ending: ctx.Done()},
+		metrics:      state,
+		ending:       ctx.Done(),
+	}, nil
 }
 
 // drained ends some time after ctx, while which requests that are still sent

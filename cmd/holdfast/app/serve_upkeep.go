@@ -43,6 +43,7 @@ type upkeep struct {
 	server       ctrlwebhook.Server
 	rights       func(ctx context.Context)
 	election     *election
+	metrics      *upkeepMetrics
 	// ending is closed when the process is asked to end.
 	ending <-chan struct{}
 
@@ -128,6 +129,8 @@ func (u *upkeep) trigger() {
 
 // lead writes what is to be written, until ctx ends.
 func (u *upkeep) lead(ctx context.Context) {
+	u.metrics.leads.Set(1)
+	defer u.metrics.leads.Set(0)
 	published := false
 	repeat(ctx, u.toLead, func(ctx context.Context) error {
 		if err := u.certificate.Ensure(ctx); err != nil {
@@ -142,6 +145,7 @@ func (u *upkeep) lead(ctx context.Context) {
 			return err
 		}
 		if repaired {
+			u.metrics.applied.Inc()
 			ctrl.Log.Info("Webhook configuration applied")
 		}
 		if published {
