@@ -91,7 +91,7 @@ func TestApproved(t *testing.T) {
 			if got.Allowed != tc.want || got.Result.Code != tc.wantCode {
 				t.Errorf("answer %t %d, want %t %d (%s): %s", got.Allowed, got.Result.Code, tc.want, tc.wantCode, tc.reason, got.Result.Message)
 			}
-			text := got.Result.Message + "\n" + unwrapped(got.Warnings)
+			text := got.Result.Message + "\n" + Unwrap(got.Warnings)
 			if !strings.Contains(text, tc.wantText) {
 				t.Errorf("text %q, want %q in it", text, tc.wantText)
 			}
@@ -106,15 +106,6 @@ func TestApproved(t *testing.T) {
 			}
 		})
 	}
-}
-
-// unwrapped is the text of warnings as it was before it was cut.
-func unwrapped(warnings []string) string {
-	var texts []string
-	for _, w := range warnings {
-		texts = append(texts, strings.TrimPrefix(w, "holdfast: "))
-	}
-	return strings.Join(texts, " ")
 }
 
 func TestApprovedIsToldAndRecorded(t *testing.T) {
@@ -187,7 +178,7 @@ func TestPaused(t *testing.T) {
 			if got.Allowed != tc.want || len(store.seen) != tc.wantSaved {
 				t.Errorf("allowed %t, saved %d; want %t, %d: %s", got.Allowed, len(store.seen), tc.want, tc.wantSaved, got.Result.Message)
 			}
-			if text := got.Result.Message + unwrapped(got.Warnings); !strings.Contains(text, tc.wantText) {
+			if text := got.Result.Message + Unwrap(got.Warnings); !strings.Contains(text, tc.wantText) {
 				t.Errorf("text %q, want %q in it", text, tc.wantText)
 			}
 			if tc.want && got.AuditAnnotations["verdict"] != "paused" {

@@ -19,6 +19,8 @@ import (
 // when several are sent.
 const maxWarning = 256
 
+const warningPrefix = "holdfast: "
+
 func allow(warnings ...string) admission.Response {
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{
 		Allowed:  true,
@@ -67,7 +69,7 @@ func causeType(rule string) metav1.CauseType {
 // asWarnings cuts text into warnings that the API server does not cut: one a
 // sentence, and at the ends of words where a sentence is too long for one.
 func asWarnings(text string) []string {
-	const prefix = "holdfast: "
+	const prefix = warningPrefix
 	var warnings []string
 	line := prefix
 	words := strings.Fields(text)
@@ -86,6 +88,15 @@ func asWarnings(text string) []string {
 		}
 	}
 	return warnings
+}
+
+// Unwrap is the text of warnings as it was before it was cut.
+func Unwrap(warnings []string) string {
+	texts := make([]string, 0, len(warnings))
+	for _, w := range warnings {
+		texts = append(texts, strings.TrimPrefix(w, warningPrefix))
+	}
+	return strings.Join(texts, " ")
 }
 
 func startsSentence(word string) bool { return word[0] >= 'A' && word[0] <= 'Z' }

@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
 
@@ -75,8 +76,8 @@ func (c CRD) Check(ctx context.Context, r Request) (Verdict, error) {
 func (c CRD) message(target Target, existing Existing) string {
 	if existing.Total == 0 {
 		return fmt.Sprintf("the instances of %s cannot be read in any version (%s), so they count as existing, and would all be deleted with it, without their operator being asked. It was not deleted. "+
-			"First make them readable: bring the operator's conversion webhook back, or set spec.conversion to {strategy: None}. See all: %s",
-			target, strings.TrimSuffix(existing.Unreadable, "."), explainCommand(target))
+			"First make them readable: bring the operator's conversion webhook back, or set spec.conversion to {strategy: None}. %s",
+			target, strings.TrimSuffix(existing.Unreadable, "."), closing(target, v1alpha1.OperationDelete))
 	}
 	total := count(existing.Total, "instance")
 	if existing.More {
@@ -86,8 +87,8 @@ func (c CRD) message(target Target, existing Existing) string {
 	if existing.Total == 1 && !existing.More {
 		all = "it, without asking anybody"
 	}
-	return fmt.Sprintf("%s has %s%s, and its deletion would delete %s. It was not deleted. First delete the instances, then it again; list them with: kubectl get %s%s. See all: %s",
-		target, total, among(existing.Namespaces), all, target.Name, allNamespaces(existing.Namespaces), explainCommand(target))
+	return fmt.Sprintf("%s has %s%s, and its deletion would delete %s. It was not deleted. First delete the instances, then it again; list them with: kubectl get %s%s. %s",
+		target, total, among(existing.Namespaces), all, target.Name, allNamespaces(existing.Namespaces), closing(target, v1alpha1.OperationDelete))
 }
 
 // among names the first namespaces and counts the others.

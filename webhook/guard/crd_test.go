@@ -66,7 +66,7 @@ func TestCRD(t *testing.T) {
 		return func(context.Context, *unstructured.Unstructured) (Existing, error) { return e, nil }
 	}
 	some := existing(Existing{Total: 5, Namespaces: []string{"a", "b", "c", "d"}})
-	const explain = "See all: holdfast explain customresourcedefinitions.apiextensions.k8s.io plans.billing.example"
+	const explain = "If it must go all the same: holdfast approve customresourcedefinitions.apiextensions.k8s.io plans.billing.example --reason TEXT. See all: holdfast explain customresourcedefinitions.apiextensions.k8s.io plans.billing.example"
 	tests := map[string]struct {
 		reason    string
 		kind      string

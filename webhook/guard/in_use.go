@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
 
@@ -67,7 +68,7 @@ func (c InUse) message(ctx context.Context, target Target, use Use) string {
 	} else {
 		fmt.Fprintf(&b, "First point %s to another %s, or delete %s, then delete again (a moment later, if you just did). ", them, strings.ToLower(target.Kind), them)
 	}
-	b.WriteString("See all: " + explainCommand(target))
+	b.WriteString(closing(target, v1alpha1.OperationDelete))
 	return b.String()
 }
 
@@ -109,15 +110,6 @@ func (c InUse) recall(ctx context.Context, target Target) Use {
 		return Use{}
 	}
 	return use
-}
-
-// explainCommand shows everything that stands against the deletion of target.
-func explainCommand(target Target) string {
-	cmd := fmt.Sprintf("holdfast explain %s %s", target.Resource, target.Name)
-	if target.Namespace != "" {
-		cmd += " -n " + target.Namespace
-	}
-	return cmd
 }
 
 func count(n int, noun string) string {

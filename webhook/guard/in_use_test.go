@@ -77,7 +77,7 @@ func TestInUse(t *testing.T) {
 			usage: uses(map[string]Use{"x": {Total: 1, First: []Referrer{held}}, "tier": {Total: 1, First: []Referrer{db}}}),
 			want: Verdict{
 				Denied: true, Rule: "in-use",
-				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier (revision 3, pinned by database ns/pinned). It was not deleted. First point it to another helmfeature, or delete it, then delete again (a moment later, if you just did). See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
+				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier (revision 3, pinned by database ns/pinned). It was not deleted. First point it to another helmfeature, or delete it, then delete again (a moment later, if you just did). If it must go all the same: holdfast approve helmfeatures.cp.nuodb.com x -n ns --reason TEXT. See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
 				Causes:  []Cause{{Object: "servicetier ns/tier", Field: "{.spec.ref}"}},
 			},
 		},
@@ -86,7 +86,7 @@ func TestInUse(t *testing.T) {
 			usage: uses(map[string]Use{"x": {Total: 1, First: []Referrer{db}}}),
 			want: Verdict{
 				Denied: true, Rule: "in-use",
-				Message: "servicetier ns/x is in use by 1 object: database ns/db. It was not deleted. First point it to another servicetier, or delete it, then delete again (a moment later, if you just did). See all: holdfast explain servicetiers.cp.nuodb.com x -n ns",
+				Message: "servicetier ns/x is in use by 1 object: database ns/db. It was not deleted. First point it to another servicetier, or delete it, then delete again (a moment later, if you just did). If it must go all the same: holdfast approve servicetiers.cp.nuodb.com x -n ns --reason TEXT. See all: holdfast explain servicetiers.cp.nuodb.com x -n ns",
 				Causes:  []Cause{{Object: "database ns/db", Field: "{.spec.ref}"}},
 			},
 		},
@@ -96,7 +96,7 @@ func TestInUse(t *testing.T) {
 			usage: uses(map[string]Use{"x": {Total: 102, First: []Referrer{db, domain, domain, domain}}}),
 			want: Verdict{
 				Denied: true, Rule: "in-use",
-				Message: "servicetier ns/x is in use by 102 objects: database ns/db, domain ns/dom, domain ns/dom and 99 more. It was not deleted. First point them to another servicetier, or delete them, then delete again (a moment later, if you just did). See all: holdfast explain servicetiers.cp.nuodb.com x -n ns",
+				Message: "servicetier ns/x is in use by 102 objects: database ns/db, domain ns/dom, domain ns/dom and 99 more. It was not deleted. First point them to another servicetier, or delete them, then delete again (a moment later, if you just did). If it must go all the same: holdfast approve servicetiers.cp.nuodb.com x -n ns --reason TEXT. See all: holdfast explain servicetiers.cp.nuodb.com x -n ns",
 				Causes:  []Cause{{Object: "database ns/db", Field: "{.spec.ref}"}, {Object: "domain ns/dom", Field: "{.spec.ref}"}, {Object: "domain ns/dom", Field: "{.spec.ref}"}},
 			},
 		},
@@ -106,7 +106,7 @@ func TestInUse(t *testing.T) {
 			usage: uses(map[string]Use{"x": {Total: 1, First: []Referrer{tier}}, "tier": {Total: 2, First: []Referrer{db, domain}}}),
 			want: Verdict{
 				Denied: true, Rule: "in-use",
-				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier (in use by database ns/db, domain ns/dom). It was not deleted. First point it to another helmfeature, or delete it, then delete again (a moment later, if you just did). See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
+				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier (in use by database ns/db, domain ns/dom). It was not deleted. First point it to another helmfeature, or delete it, then delete again (a moment later, if you just did). If it must go all the same: holdfast approve helmfeatures.cp.nuodb.com x -n ns --reason TEXT. See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
 				Causes:  []Cause{{Object: "servicetier ns/tier", Field: "{.spec.ref}"}},
 			},
 		},
@@ -121,7 +121,7 @@ func TestInUse(t *testing.T) {
 			}),
 			want: Verdict{
 				Denied: true, Rule: "in-use",
-				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier. It was not deleted. First point it to another helmfeature, or delete it, then delete again (a moment later, if you just did). See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
+				Message: "helmfeature ns/x is in use by 1 object: servicetier ns/tier. It was not deleted. First point it to another helmfeature, or delete it, then delete again (a moment later, if you just did). If it must go all the same: holdfast approve helmfeatures.cp.nuodb.com x -n ns --reason TEXT. See all: holdfast explain helmfeatures.cp.nuodb.com x -n ns",
 				Causes:  []Cause{{Object: "servicetier ns/tier", Field: "{.spec.ref}"}},
 			},
 		},
@@ -131,7 +131,7 @@ func TestInUse(t *testing.T) {
 			usage: uses(map[string]Use{"x": {Total: 1, Terminating: 1, First: []Referrer{terminating(db)}}}),
 			want: Verdict{
 				Denied: true, Rule: "in-use",
-				Message: "servicetier ns/x is in use by 1 object: database ns/db (being deleted). It was not deleted. Deletion of it is under way: wait until that is done, then delete again. See all: holdfast explain servicetiers.cp.nuodb.com x -n ns",
+				Message: "servicetier ns/x is in use by 1 object: database ns/db (being deleted). It was not deleted. Deletion of it is under way: wait until that is done, then delete again. If it must go all the same: holdfast approve servicetiers.cp.nuodb.com x -n ns --reason TEXT. See all: holdfast explain servicetiers.cp.nuodb.com x -n ns",
 				Causes:  []Cause{{Object: "database ns/db", Field: "{.spec.ref}"}},
 			},
 		},

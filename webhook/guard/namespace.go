@@ -151,8 +151,8 @@ func (c Namespace) refuse(target Target, all []keeper) Verdict {
 		text += fmt.Sprintf(" and %d more", total-shown)
 	}
 	objects := count(total, "guarded object")
-	v.Message = fmt.Sprintf("%s holds %s: %s. It was not deleted, and nothing in it was touched. First delete or move %s, or what uses %s, then delete it again. See all: %s",
-		target, objects, text, them(total), them(total), explainCommand(target))
+	v.Message = fmt.Sprintf("%s holds %s: %s. It was not deleted, and nothing in it was touched. First delete or move %s, or what uses %s, then delete it again. %s",
+		target, objects, text, them(total), them(total), closing(target, v1alpha1.OperationDelete))
 	return v
 }
 

@@ -40,7 +40,7 @@ func TestNamespace(t *testing.T) {
 	set := profiles(t, whole)
 	user := Referrer{Resource: parseGR("subscriptions.billing.example"), Kind: "Subscription", Namespace: "mall", Name: "acme"}
 	used := uses(map[string]Use{"gold": {Total: 3, First: []Referrer{user}}, "silver": {Total: 1, First: []Referrer{user}}})
-	const explain = " See all: holdfast explain namespaces shop"
+	const explain = " If it must go all the same: holdfast approve namespaces shop --reason TEXT. See all: holdfast explain namespaces shop"
 	tests := map[string]struct {
 		reason   string
 		kind     string

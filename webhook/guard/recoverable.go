@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
 
@@ -30,9 +31,8 @@ func (Recoverable) Check(_ context.Context, r Request) (Verdict, error) {
 		return Verdict{Warning: fmt.Sprintf("%s itself is saved and can be brought back. What belongs to it and goes with it is not saved: %s.", target, list(answer.Unsaved))}, nil
 	case profile.RecoveryNo:
 		v := Verdict{Denied: true, Rule: "recoverable", Message: fmt.Sprintf(
-			"%s could not be brought back after its deletion: %s. It was not deleted. First save what would be lost and change what stands against it; "+
-				"if it may all be lost, set the mode of %s to warn in its profile, and delete again. See all: %s",
-			target, strings.Join(answer.Because, "; "), target.Resource, explainCommand(target))}
+			"%s could not be brought back after its deletion: %s. It was not deleted. First save what would be lost and change what stands against it, then delete again. %s",
+			target, strings.Join(answer.Because, "; "), closing(target, v1alpha1.OperationDelete))}
 		for _, because := range answer.Because {
 			v.Causes = append(v.Causes, Cause{Object: because})
 		}

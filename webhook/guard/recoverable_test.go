@@ -42,7 +42,7 @@ func TestRecoverable(t *testing.T) {
 			resource: "plans.billing.example", spec: map[string]any{"external": false, "open": true},
 			want: Verdict{
 				Denied: true, Rule: "recoverable",
-				Message: "plan shop/gold could not be brought back after its deletion: the ledger inside it goes with it; open bills are lost. It was not deleted. First save what would be lost and change what stands against it; if it may all be lost, set the mode of plans.billing.example to warn in its profile, and delete again. See all: holdfast explain plans.billing.example gold -n shop",
+				Message: "plan shop/gold could not be brought back after its deletion: the ledger inside it goes with it; open bills are lost. It was not deleted. First save what would be lost and change what stands against it, then delete again. If it must go all the same: holdfast approve plans.billing.example gold -n shop --reason TEXT. See all: holdfast explain plans.billing.example gold -n shop",
 				Causes:  []Cause{{Object: "the ledger inside it goes with it"}, {Object: "open bills are lost"}},
 			},
 		},

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -40,6 +41,8 @@ type Keeper struct {
 	// Holding lists the namespaces that hold guarded objects; complete is false
 	// while there may be more. Nil where that is not followed.
 	Holding func() (names []string, complete bool)
+	// Now is the clock by which pauses end; time.Now when nil.
+	Now func() time.Time
 }
 
 // State is how things stand with what is registered.
@@ -94,6 +97,9 @@ func (k *Keeper) look(ctx context.Context, caBundle []byte) (State, *admissionv1
 		}
 	}
 	want := Build(k.Profiles, o)
+	if found {
+		k.honourPause(live, want)
+	}
 	switch {
 	case !found:
 		return Absent, want, nil
@@ -108,7 +114,9 @@ func (k *Keeper) look(ctx context.Context, caBundle []byte) (State, *admissionv1
 // and an added match condition can switch an entry off, so that whatever is
 // left over after it is taken out by a plain update.
 func (k *Keeper) write(ctx context.Context, want *admissionv1.ValidatingWebhookConfiguration) error {
-	data, err := json.Marshal(want)
+	applied := want.DeepCopy()
+	applied.Annotations = nil // the pause is somebody else's to write
+	data, err := json.Marshal(applied)
 	if err != nil {
 		return fmt.Errorf("encode webhook configuration: %w", err)
 	}
@@ -121,6 +129,9 @@ func (k *Keeper) write(ctx context.Context, want *admissionv1.ValidatingWebhookC
 	}
 	live.Webhooks = want.Webhooks
 	live.OwnerReferences = want.OwnerReferences
+	if !isPaused(want) {
+		unannotate(live)
+	}
 	if _, err := k.configurations().Update(ctx, live, metav1.UpdateOptions{FieldManager: fieldManager}); err != nil {
 		return fmt.Errorf("update webhook configuration %q: %w", Name, err)
 	}
@@ -128,8 +139,24 @@ func (k *Keeper) write(ctx context.Context, want *admissionv1.ValidatingWebhookC
 }
 
 func isAsWanted(live, want *admissionv1.ValidatingWebhookConfiguration) bool {
-	return equality.Semantic.DeepEqual(live.Webhooks, want.Webhooks) &&
+	return isPaused(live) == isPaused(want) &&
+		equality.Semantic.DeepEqual(live.Webhooks, want.Webhooks) &&
 		equality.Semantic.DeepEqual(live.OwnerReferences, want.OwnerReferences)
+}
+
+// honourPause lets want be paused while live is.
+func (k *Keeper) honourPause(live, want *admissionv1.ValidatingWebhookConfiguration) {
+	if pause, ok := PauseOf(live.Annotations, k.now()); ok {
+		annotate(want, pause)
+		ignoreAll(want)
+	}
+}
+
+func (k *Keeper) now() time.Time {
+	if k.Now == nil {
+		return time.Now()
+	}
+	return k.Now()
 }
 
 // owner is the installation's ClusterRole, so that the garbage collector takes

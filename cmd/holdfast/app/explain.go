@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ import (
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/approvals"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
+	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
 
 type explainOptions struct {
@@ -74,6 +76,8 @@ type explanation struct {
 	DryRun      answer     `json:"dryRun"`
 	Agree       bool       `json:"agree"`
 	Referrers   []usedFrom `json:"referrers,omitempty"`
+	// PausedUntil is set while Holdfast is paused and refuses nothing.
+	PausedUntil string `json:"pausedUntil,omitempty"`
 	// Recoverable is yes, no or partly, and why.
 	Recoverable string `json:"recoverable,omitempty"`
 }
@@ -157,6 +161,9 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 			e.addReferrers(use)
 		}
 	}
+	if pause, ok := registration.PausedNow(ctx, c.kube, time.Now); ok {
+		e.PausedUntil = timestamp(pause.Until)
+	}
 	e.DryRun = dryRunDelete(ctx, c, t, obj)
 	e.Agree = e.DryRun.Verdict == e.Rules.Verdict
 	return e, nil
@@ -178,7 +185,7 @@ func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage
 	}
 	handler := &webhook.Handler{
 		Profiles: set, Rules: newRules(set, who, live), Metrics: metrics, Timeout: time.Minute,
-		Approvals: &approvals.Store{Client: c.dynamic, Now: time.Now},
+		Approvals: &approvals.Store{Client: c.dynamic, Now: time.Now}, Paused: pausedBy(c.kube),
 	}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		Operation: admissionv1.Delete,
@@ -190,7 +197,11 @@ func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage
 		UserInfo:  whoAmI(ctx, c),
 	}}
 	response := handler.Handle(ctx, request)
-	return readAnswer(response.Allowed, response.Result), nil
+	given := readAnswer(response.Allowed, response.Result)
+	if text := webhook.Unwrap(response.Warnings); response.Allowed && strings.HasPrefix(text, "would be refused") {
+		given.Message = text // why it passes all the same
+	}
+	return given, nil
 }
 
 // whoAmI is the user of the credentials; rules may answer some differently.

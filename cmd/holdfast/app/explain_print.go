@@ -27,6 +27,9 @@ func (e *explanation) write(out io.Writer) error {
 	default:
 		fmt.Fprintf(&b, "  Guarded by profile %s: mode %s, snapshot %s.\n", e.Profile, e.Mode, e.Snapshot)
 	}
+	if e.PausedUntil != "" {
+		fmt.Fprintf(&b, "  Holdfast is PAUSED until %s and refuses nothing. To end that: holdfast resume\n", e.PausedUntil)
+	}
 	if e.Terminating {
 		fmt.Fprintf(&b, "  Deleted already, and held back by its finalizers. To bring it back: holdfast recovery undo %s %s%s\n", e.Resource, e.Name, e.inNamespace())
 	}

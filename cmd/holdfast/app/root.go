@@ -40,7 +40,8 @@ func newRootCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.ErrOut)
 	cmd.SetFlagErrorFunc(flagError)
-	cmd.AddCommand(newServeCmd(streams, serve), newExplainCmd(streams), newVersionCmd(streams), newRecoveryCmd(streams))
+	cmd.AddCommand(newServeCmd(streams, serve), newExplainCmd(streams), newVersionCmd(streams), newRecoveryCmd(streams),
+		newApproveCmd(streams), newPauseCmd(streams), newResumeCmd(streams))
 	return cmd
 }
 

@@ -77,7 +77,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := followHolders(mgr, o, upkeep); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
-	if err := upkeep.addTo(mgr); err != nil {
+	if err := errors.Join(upkeep.addTo(mgr), followPause(mgr, metrics.Registry, upkeep.trigger)); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
 	// Tried again by the upkeep; here it spares the first callers a wait.
@@ -188,8 +188,8 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface,
 	}
 	return &webhook.Handler{
 		Profiles: o.set, Rules: newRules(o.set, who, existing), Snapshots: snapshots, Contents: existing, Metrics: answers,
-		Approvals: &approvals.Store{Client: existing.Client, Now: time.Now},
-		Timeout:   decisionTime, Foreign: foreign(o.set.Digest()),
+		Approvals: &approvals.Store{Client: existing.Client, Now: time.Now}, Paused: pausedBy(kube),
+		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),
 	}, nil
 }
 
