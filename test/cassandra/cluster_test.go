@@ -19,6 +19,8 @@ import (
 	"github.com/gocql/gocql"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/process"
 )
 
 func TestCassandra(t *testing.T) {
@@ -37,12 +39,12 @@ func abandon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	child, err := spawn(exec.CommandContext(t.Context(), "sleep", "3600"))
+	child, err := process.Start(exec.CommandContext(t.Context(), "sleep", "3600"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = fmt.Fprintf(os.Stderr, "%d %s\n", child.cmd.Process.Pid, dir.path)
-	<-child.ended
+	_, _ = fmt.Fprintf(os.Stderr, "%d %s\n", child.PID(), dir.path)
+	<-child.Ended()
 }
 
 var _ = Describe("a cluster", func() {

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-dev/holdfast/test/process"
 )
 
 const (
@@ -35,14 +37,7 @@ type Node struct {
 	cluster *Cluster
 
 	mu      sync.Mutex
-	process *process
-}
-
-// process is one run of a node: a started command and the news of its end.
-type process struct {
-	cmd   *exec.Cmd
-	ended chan struct{} // closed when the command has ended
-	err   error         // how it ended; read it only after ended is closed
+	process *process.Process
 }
 
 // Stop ends the node cleanly: it tells the others that it goes. Stopping a
@@ -55,11 +50,11 @@ func (n *Node) Stop(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	if err := n.process.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := n.process.Cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop node %s: %w", n.Host, err)
 	}
 	select {
-	case <-n.process.ended:
+	case <-n.process.Ended():
 		n.process = nil
 		return nil
 	case <-ctx.Done():
@@ -76,8 +71,8 @@ func (n *Node) Kill() {
 		return
 	}
 	// The only error there is says that the process has ended already.
-	_ = n.process.cmd.Process.Kill()
-	<-n.process.ended
+	_ = n.process.Cmd.Process.Kill()
+	<-n.process.Ended()
 	n.process = nil
 }
 
@@ -97,7 +92,7 @@ func (n *Node) PID() int {
 	if n.process == nil {
 		return 0
 	}
-	return n.process.cmd.Process.Pid
+	return n.process.PID()
 }
 
 // launch starts the process and returns when it answers on its own address.
@@ -127,7 +122,7 @@ func (n *Node) run(ctx context.Context) error {
 	defer log.Close() //nolint:errcheck // the child has its own descriptor, and nothing was written through this one
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), java(), n.arguments()...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = n.dir, log, log
-	if n.process, err = spawn(cmd); err != nil {
+	if n.process, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("start node %s: %w", n.Host, err)
 	}
 	return nil
@@ -151,12 +146,12 @@ func (n *Node) awaitLog(ctx context.Context, text string) error {
 			return nil
 		}
 		select {
-		case <-run.ended:
+		case <-run.Ended():
 			// What it wrote last came after the read above; should this read fail, that one will do.
 			if all, err := os.ReadFile(n.logFile()); err == nil {
 				log = all
 			}
-			return fmt.Errorf("start node %s: it ended (%w) after: %s", n.Host, run.err, lastLines(log))
+			return fmt.Errorf("start node %s: it ended (%w) after: %s", n.Host, run.Err(), lastLines(log))
 		case <-ctx.Done():
 			return fmt.Errorf("start node %s: %w after: %s", n.Host, ctx.Err(), lastLines(log))
 		case <-tick.C:

@@ -30,6 +30,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
+	"github.com/holdfast-dev/holdfast/test/process"
 )
 
 // Options say how Holdfast is installed.
@@ -70,7 +71,7 @@ type Holdfast struct {
 	dir  string
 	helm string
 	mu   sync.Mutex
-	run  *process
+	run  *process.Process
 	log  string
 }
 

@@ -11,10 +11,11 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/holdfast-dev/holdfast/test/process"
 )
 
 const (
@@ -23,13 +24,6 @@ const (
 	// stopTimeout is how long it may take to end after SIGTERM.
 	stopTimeout = 60 * time.Second
 )
-
-// process is one run of 'holdfast serve'.
-type process struct {
-	cmd   *exec.Cmd
-	ended chan struct{}
-	err   error // how it ended; read it only after ended is closed
-}
 
 // Start runs 'holdfast serve' and returns when it is ready.
 func (h *Holdfast) Start(ctx context.Context) error {
@@ -46,8 +40,8 @@ func (h *Holdfast) Start(ctx context.Context) error {
 			return nil
 		}
 		select {
-		case <-h.run.ended:
-			return fmt.Errorf("start holdfast: it ended (%w): %s", h.run.err, h.lastLog())
+		case <-h.run.Ended():
+			return fmt.Errorf("start holdfast: it ended (%w): %s", h.run.Err(), h.lastLog())
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("start holdfast: it is not ready (%w): %s", reason, h.lastLog()), h.Kill())
 		case <-tick.C:
@@ -71,28 +65,9 @@ func (h *Holdfast) launch(ctx context.Context) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), h.Binary, h.Args...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = h.dir, log, log
 	cmd.Env = []string{"KUBECONFIG=" + h.Kubeconfig, "HOME=" + h.dir, "PATH=/nonexistent"}
-	// It dies with the test, and an interrupt typed on the terminal is the
-	// test's to answer.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	run := &process{cmd: cmd, ended: make(chan struct{})}
-	started := make(chan error, 1)
-	go func() {
-		// The kernel sends that signal at the death of the thread that forked,
-		// so this one must live as long as the command. It is not unlocked and
-		// ends together with this goroutine.
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		run.err = cmd.Wait()
-		close(run.ended)
-	}()
-	if err := <-started; err != nil {
+	if h.run, err = process.Start(cmd); err != nil {
 		return fmt.Errorf("start holdfast: %w", err)
 	}
-	h.run = run
 	return nil
 }
 
@@ -122,22 +97,14 @@ func (h *Holdfast) Probe(ctx context.Context, path string) error {
 func (h *Holdfast) Running() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.run == nil {
-		return false
-	}
-	select {
-	case <-h.run.ended:
-		return false
-	default:
-		return true
-	}
+	return h.run != nil && h.run.Running()
 }
 
 // Ended is closed when the process that Start started last has ended.
 func (h *Holdfast) Ended() <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.run.ended
+	return h.run.Ended()
 }
 
 // PID is that of the running process, 0 when there is none.
@@ -147,7 +114,7 @@ func (h *Holdfast) PID() int {
 	if h.run == nil {
 		return 0
 	}
-	return h.run.cmd.Process.Pid
+	return h.run.PID()
 }
 
 // Stop ends the process with SIGTERM, as a cluster would, and returns when it
@@ -165,20 +132,20 @@ func (h *Holdfast) end(signal syscall.Signal) error {
 		return nil
 	}
 	h.run = nil
-	if err := run.cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := run.Cmd.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop holdfast: %w", err)
 	}
 	late := time.NewTimer(stopTimeout)
 	defer late.Stop()
 	select {
-	case <-run.ended:
+	case <-run.Ended():
 	case <-late.C:
-		_ = run.cmd.Process.Kill()
-		<-run.ended
+		_ = run.Cmd.Process.Kill()
+		<-run.Ended()
 		return fmt.Errorf("stop holdfast: it runs %s after %s: %s", stopTimeout, signal, h.lastLog())
 	}
-	if run.err != nil && signal == syscall.SIGTERM {
-		return fmt.Errorf("stop holdfast: it ended with %w: %s", run.err, h.lastLog())
+	if run.Err() != nil && signal == syscall.SIGTERM {
+		return fmt.Errorf("stop holdfast: it ended with %w: %s", run.Err(), h.lastLog())
 	}
 	return nil
 }
