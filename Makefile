@@ -46,10 +46,13 @@ reliability: ## Run the suite of faults and random operations with its long coun
 FUZZTIME ?= 30s
 
 .PHONY: fuzz
-fuzz: ## Fuzz the decoder of reviews, reference paths and profiles (FUZZTIME=30s each)
+fuzz: ## Fuzz the decoders of reviews and triggers, reference paths, profiles, names and identifiers (FUZZTIME=30s each)
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	go test ./config/profile -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	go test ./config/profile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	go test ./recovery/purge -run '^$$' -fuzz FuzzNames -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	go test ./recovery/purge -run '^$$' -fuzz FuzzIdentifiers -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	go test ./recovery/purge -run '^$$' -fuzz FuzzDecodeTrigger -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 .PHONY: run
 run: ## Show the main job on a real control plane, then keep it up to try it out (ONCE=1: end after the story)

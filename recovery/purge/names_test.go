@@ -109,5 +109,8 @@ func FuzzNames(f *testing.F) {
 		if CheckInterface(name) == nil && (!harmless(name) || len(name) > 128) {
 			t.Errorf("interface %q passed", name)
 		}
+		if major, err := ParseMajor(name); err == nil && (major < 0 || major > maxMajor || strings.Trim(name, "0123456789") != "") {
+			t.Errorf("major version %q passed as %d", name, major)
+		}
 	})
 }

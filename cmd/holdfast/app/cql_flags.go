@@ -191,7 +191,22 @@ func (f *cqlFlags) open(ctx context.Context, warnings io.Writer) (*cql.Session, 
 	if err != nil {
 		return nil, err
 	}
-	return cql.Open(ctx, c)
+	db, err := cql.Open(ctx, c)
+	if err != nil && f.astarte != "" && len(f.hosts) == 0 && cql.KindOf(err) == cql.KindConnection {
+		return nil, fmt.Errorf("%w; these hosts are what Astarte %q names: where only Pods reach them, run 'kubectl port-forward' and give its end as --hosts", err, f.astarte)
+	}
+	return db, err
+}
+
+// readRealm checks the flags of a command that reads a realm, and runs it.
+func (f *cqlFlags) readRealm(ctx context.Context, output *outputFlag, run func(context.Context) error) error {
+	if err := output.validate(); err != nil {
+		return err
+	}
+	if err := f.validate(); err != nil {
+		return err
+	}
+	return purgeError(run(ctx))
 }
 
 // request names the realm for commands that read all of it.

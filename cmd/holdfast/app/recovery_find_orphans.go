@@ -33,13 +33,7 @@ What has a name is removed with 'holdfast recovery purge-interface --orphan'.`,
 		Example: `  holdfast recovery find-orphans --hosts db1 --realm test`,
 		Args:    usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.output.validate(); err != nil {
-				return err
-			}
-			if err := o.db.validate(); err != nil {
-				return err
-			}
-			return purgeError(o.run(cmd.Context()))
+			return o.db.readRealm(cmd.Context(), o.output, o.run)
 		},
 	}
 	o.db = addCQLFlags(cmd)

@@ -32,13 +32,7 @@ Nothing is changed.`,
   holdfast recovery interfaces --astarte astarte -n astarte --realm test -o wide`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.output.validate(); err != nil {
-				return err
-			}
-			if err := o.db.validate(); err != nil {
-				return err
-			}
-			return purgeError(o.run(cmd.Context()))
+			return o.db.readRealm(cmd.Context(), o.output, o.run)
 		},
 	}
 	o.db = addCQLFlags(cmd)
