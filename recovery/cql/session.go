@@ -6,6 +6,8 @@ package cql
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,6 +23,9 @@ type Session struct {
 	// frameTimestamps is set once the server has refused USING TIMESTAMP: from
 	// then on timestamps travel in the protocol's frame.
 	frameTimestamps atomic.Bool
+	// mostRows is the largest page that a guardrail of the server lets pass; 0
+	// until it has refused one.
+	mostRows atomic.Int64
 }
 
 // Rows are the rows of an answer, page by page. After Scan was false, Close
@@ -78,10 +83,21 @@ func (s *Session) Scylla() bool { return s.scylla }
 
 func (s *Session) query(ctx context.Context, st Statement) *gocql.Query {
 	q := s.session.Query(st.Text, st.Values...).Consistency(st.Consistency)
-	if st.PageSize > 0 {
-		q = q.PageSize(st.PageSize)
+	return q.PageSize(s.pageSize(st)).WithContext(ctx)
+}
+
+// defaultPage is the rows a page of a statement that says nothing else.
+const defaultPage = 500
+
+func (s *Session) pageSize(st Statement) int {
+	page := st.PageSize
+	if page == 0 {
+		page = defaultPage
 	}
-	return q.WithContext(ctx)
+	if most := int(s.mostRows.Load()); most > 0 {
+		page = min(page, most)
+	}
+	return page
 }
 
 // Rows runs a SELECT.
@@ -90,17 +106,46 @@ func (s *Session) Rows(ctx context.Context, st Statement) Rows {
 	if st.Timeout > 0 {
 		ctx, cancel = context.WithTimeout(ctx, st.Timeout)
 	}
-	iter := s.query(ctx, st).RetryPolicy(otherNode{}).Iter()
-	for attempt := 1; attempt < mostNodesAsked && iter.NumRows() == 0 && !iter.WillSwitchPage(); attempt++ {
-		// No rows: either there are none, or the connection broke meanwhile, which
-		// the driver does not always take for a reason to ask another node.
+	for attempt := 1; ; {
+		page := s.pageSize(st)
+		iter := s.query(ctx, st).RetryPolicy(otherNode{}).Iter()
+		if iter.NumRows() > 0 || iter.WillSwitchPage() {
+			return &rows{ctx: ctx, iter: iter, cancel: cancel}
+		}
+		// No rows: either there are none, or the pages are too large for the server,
+		// or the connection broke meanwhile, which the driver does not always take
+		// for a reason to ask another node.
 		err := explain(ctx, iter.Close())
-		if KindOf(err) != KindConnection {
+		switch {
+		case s.refusesPage(err, page):
+		case KindOf(err) == KindConnection && attempt < mostNodesAsked:
+			attempt++
+		default:
 			return &rows{ctx: ctx, err: err, cancel: cancel}
 		}
-		iter = s.query(ctx, st).RetryPolicy(otherNode{}).Iter()
 	}
-	return &rows{ctx: ctx, iter: iter, cancel: cancel}
+}
+
+// pageThreshold is in the message of the guardrail page_size.
+var pageThreshold = regexp.MustCompile(`fail threshold of (\d+)`)
+
+// refusesPage says whether err is the guardrail that bounds pages and a smaller
+// one than what was asked for can pass it, and remembers how large that is.
+func (s *Session) refusesPage(err error, asked int) bool {
+	if KindOf(err) != KindGuardrail || !strings.Contains(err.Error(), "page_size") || asked <= 1 {
+		return false
+	}
+	most := asked / 4
+	if m := pageThreshold.FindStringSubmatch(err.Error()); m != nil {
+		if n, err := strconv.Atoi(m[1]); err == nil && n < asked {
+			most = n
+		}
+	}
+	most = max(most, 1)
+	if known := s.mostRows.Load(); known == 0 || int64(most) < known {
+		s.mostRows.Store(int64(most))
+	}
+	return true
 }
 
 // Exec runs a statement that answers no rows.

@@ -43,7 +43,7 @@ type Statement struct {
 	Text        string
 	Values      []any
 	Consistency Consistency
-	PageSize    int           // rows a page; 0 takes the session's
+	PageSize    int           // rows a page, fewer if the server allows no more; 0 takes the session's
 	Timeout     time.Duration // 0 takes the session's
 }
 

@@ -26,6 +26,7 @@ var _ = Describe("on a server with passwords, permissions, TLS and guardrails, a
 			TLS:            &cassandra.TLS{ServerName: "db.example", RequireClientCertificate: true},
 			Guardrails: map[string]any{
 				"drop_truncate_table_enabled": false, "allow_filtering_enabled": false, "user_timestamps_enabled": false,
+				"page_size_fail_threshold": 40,
 			},
 		})
 		Expect(err).NotTo(HaveOccurred())
@@ -107,6 +108,19 @@ var _ = Describe("on a server with passwords, permissions, TLS and guardrails, a
 		out = g.holdfast(ctx, "restore-interface", "--backup", filepath.Join(g.state, "backup"), "--yes")
 		Expect(out.Code).To(BeZero(), out.Stderr)
 		Expect(g.dump(ctx).Untimed()).To(Equal(before.Untimed()))
+	}, NodeTimeout(2*time.Minute))
+
+	It("reads smaller pages than it wanted where a guardrail bounds them", func(ctx SpecContext) {
+		g := newGround(ctx, cluster, realm.V1_2, "")
+		g.furnish(ctx, 120)
+		before := g.dump(ctx)
+		as(ctx, g, "pager", "SELECT", "MODIFY")
+		out := g.holdfast(ctx, "interfaces", "--realm", g.Realm.Realm, "-o", "name")
+		Expect(out.Code).To(BeZero(), out.Stderr)
+		Expect(out.Stdout).To(ContainSubstring(stream.Name + "/v1"))
+		out = g.holdfast(ctx, g.confirmed(ctx, stream)...)
+		Expect(out.Code).To(BeZero(), out.Stderr)
+		g.expectPurged(ctx, before, stream)
 	}, NodeTimeout(2*time.Minute))
 
 	It("needs the right to drop, and a guardrail that allows it, and says which of them is missing", func(ctx SpecContext) {
