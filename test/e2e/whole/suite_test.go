@@ -231,7 +231,7 @@ func listed(ctx context.Context, namespace string) bool {
 }
 
 // awaitListed returns when the API server goes by the list that has namespace in
-// it. Until then the deletion is sent to an entry that may be skipped when
+// it, the deletion of which must be refused or impossible. Until then the deletion is sent to an entry that may be skipped when
 // Holdfast takes longer than a second, as on a machine that is busy otherwise.
 func awaitListed(ctx context.Context, namespace string) {
 	GinkgoHelper()
