@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -36,9 +37,6 @@ const (
 	DefaultRequestTimeout = time.Minute
 	DefaultConnectTimeout = 10 * time.Second
 	defaultConns          = 2
-	// connectPageSize stays below what a page_size guardrail may forbid: the
-	// driver asks for its own pages of system tables with it.
-	connectPageSize = 500
 )
 
 // DefaultPort is where CQL is served unless told otherwise.
@@ -59,11 +57,14 @@ func (c Config) cluster() (*gocql.ClusterConfig, error) {
 		cluster.NumConns = defaultConns
 	}
 	cluster.Consistency = gocql.Quorum
-	cluster.PageSize = connectPageSize
+	// The driver asks for system tables of its own with this: small ones, which
+	// need no pages, and a page_size guardrail would forbid any size of them.
+	cluster.PageSize = 0
 	// Servers stamp what has no USING TIMESTAMP; this machine's clock must not count.
 	cluster.DefaultTimestamp = false
-	// Waiting to fill a packet costs a lone request 1.4 ms.
+	// Requests are sent together by our own connections.
 	cluster.WriteCoalesceWaitTime = 0
+	cluster.Dialer = &gatheringDialer{net.Dialer{Timeout: cluster.ConnectTimeout}}
 	// Retries are the caller's: with smaller pages, narrower ranges, in time.
 	cluster.RetryPolicy = nil
 	cluster.ReconnectInterval = 10 * time.Second

@@ -19,7 +19,7 @@ import (
 // every saveEvery or so: a range that was done since is done again, which is
 // harmless.
 type rangeMap struct {
-	path string
+	path string // "": nothing is kept
 
 	mu      sync.Mutex
 	bits    []byte
@@ -142,6 +142,9 @@ func (m *rangeMap) save() error {
 	data = append(data, m.bits...)
 	data = binary.BigEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
 	m.saved, m.unsaved = m.now(), 0
+	if m.path == "" {
+		return nil
+	}
 	return writeFile(m.path, data)
 }
 

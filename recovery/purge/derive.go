@@ -103,15 +103,6 @@ func DeviceID(id cql.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 
-// ParseDeviceID reads the text form of a device's id.
-func ParseDeviceID(text string) (cql.UUID, error) {
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	if err != nil || len(raw) != 16 {
-		return cql.UUID{}, fmt.Errorf("device id %q is not 16 bytes in base64url", text)
-	}
-	return cql.UUID(raw), nil
-}
-
 // DeviceInterfaceID is the object id of the triggers of one device's interface.
 func DeviceInterfaceID(iface, device cql.UUID) cql.UUID {
 	return uuid5(iface, device[:])

@@ -60,10 +60,14 @@ func (r *run) sweep(ctx context.Context, i int) (sweptRecord, error) {
 	s := &sweep{run: r, number: i, cut: cut, share: ringShare(r.o.Shard.Index, r.o.Shard.Count)}
 	result := sweptRecord{Sweep: i}
 	if i == 1 && r.indexPays() {
-		counts, err := s.index(ctx)
-		result.Counts = result.Counts.plus(counts.counts())
+		failed, err := s.index(ctx, true, &result)
 		if err != nil {
 			return result, err
+		}
+		if failed == 0 && result.Found > 0 {
+			// Another sweep follows, since this one has found something, and it looks
+			// at everything.
+			return result, r.append(recordSwept, result)
 		}
 	}
 	// Values before path rows: those name the partitions of the values.
@@ -91,38 +95,65 @@ type sweep struct {
 
 // table sweeps one table, and returns how many of its ranges failed.
 func (s *sweep) table(ctx context.Context, t shared, result *sweptRecord) (failed int, err error) {
-	filter, err := s.serverFilters(ctx, t)
+	work, err := s.over(ctx, t)
 	if err != nil {
 		return 0, err
 	}
-	done, err := openRangeMap(filepath.Join(s.journal.Dir, fmt.Sprintf("ranges-%s-%d.bin", t.name, s.number)), s.splits(), s.o.Now)
+	p := pass{tableSweep: work, file: t.name, job: rangeJob{share: s.share, splits: s.splits(), page: pageKeys, work: work.sweepRange, whole: true}}
+	return p.run(ctx, result)
+}
+
+// over prepares the work on a table.
+func (s *sweep) over(ctx context.Context, t shared) (*tableSweep, error) {
+	filter, err := s.serverFilters(ctx, t)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	work := &tableSweep{sweep: s, shared: t, text: s.scanText(t, filter), filter: filter}
 	if work.deleteText = cql.Delete(s.target.table(t.name), t.key); s.backup != nil {
 		if work.rows, err = s.format(ctx, t.name); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	job := rangeJob{share: s.share, splits: s.splits(), page: pageKeys, done: done, work: work.sweepRange, whole: true, after: func() {
+	return work, nil
+}
+
+// pass goes once over a table.
+type pass struct {
+	*tableSweep
+	file string // its name in that of the file that remembers its ranges; "": nothing is remembered
+	job  rangeJob
+}
+
+// run goes over the table, adds up what it has deleted, and returns how many
+// ranges failed.
+func (p pass) run(ctx context.Context, result *sweptRecord) (failed int, err error) {
+	var path string
+	if p.file != "" {
+		path = filepath.Join(p.journal.Dir, fmt.Sprintf("ranges-%s-%d.bin", p.file, p.number))
+	}
+	done, err := openRangeMap(path, p.job.splits, p.o.Now)
+	if err != nil {
+		return 0, err
+	}
+	p.job.done, p.job.after = done, func() {
 		ranges, total, c := done.Progress()
-		s.o.Observe(Event{Phase: phaseSweep, Table: t.name, Sweep: s.number, Done: int64(ranges), Total: int64(total), Found: c.Found, Deleted: c.Datastreams + c.Properties})
-	}}
-	failures, err := s.scan.run(ctx, job)
-	if err == nil && len(failures) > 0 {
-		failures, err = s.again(ctx, t, job, failures)
+		p.o.Observe(Event{Phase: phaseSweep, Table: p.name, Sweep: p.number, Done: int64(ranges), Total: int64(total), Found: c.Found, Deleted: c.Datastreams + c.Properties})
+	}
+	failures, err := p.scan.run(ctx, p.job)
+	if err == nil && len(failures) > 0 && p.job.whole {
+		failures, err = p.again(ctx, p.shared, p.job, failures)
 	}
 	_, _, c := done.Progress()
 	result.Found += c.Found
 	result.Future += c.Future
 	result.Counts = result.Counts.plus(c.counts())
 	if err != nil {
-		return len(failures), fmt.Errorf("sweep table %s: %w", t.name, err)
+		return len(failures), fmt.Errorf("sweep table %s: %w", p.name, err)
 	}
 	for _, f := range failures {
-		s.warn(phaseSweep, "table %s: %s", t.name, f)
-		if err := s.append(recordFailed, failureRecord{t.name, s.number, f.Range.Start, f.Range.End, f.Err.Error()}); err != nil {
+		p.warn(phaseSweep, "table %s: %s", p.name, f)
+		if err := p.append(recordFailed, failureRecord{p.name, p.number, f.Range.Start, f.Range.End, f.Err.Error()}); err != nil {
 			return len(failures), err
 		}
 	}
@@ -135,7 +166,8 @@ func (s *sweep) table(ctx context.Context, t shared, result *sweptRecord) (faile
 func (s *sweep) again(ctx context.Context, t shared, job rangeJob, failures []rangeFailure) ([]rangeFailure, error) {
 	s.warn(phaseSweep, "table %s: %d ranges cannot be read, for %v; deleting the interface's partitions there by the keys that its path rows give", t.name, len(failures), failures[0].Err)
 	if t.name == tableDatastreams {
-		if _, err := s.index(ctx); err != nil {
+		// What this deletes is not counted: it may not have been there.
+		if _, err := s.index(ctx, false, &sweptRecord{}); err != nil {
 			return failures, err
 		}
 	}

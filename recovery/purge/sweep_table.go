@@ -24,44 +24,75 @@ type tableSweep struct {
 // chunkOfKeys is how many partitions are backed up before they are deleted.
 const chunkOfKeys = 512
 
-// sweepRange finds the target's partitions in a range, and begins to delete
-// them.
-func (w *tableSweep) sweepRange(ctx context.Context, r cql.Range, page int) (counts rangeCounts, finish finishRange, err error) {
+// keys calls found with each key of the target's in a range.
+func (w *tableSweep) keys(ctx context.Context, r cql.Range, page int, found func(partition) error) error {
 	values := []any{r.Start, r.End}
 	if w.filter {
 		values = append(values, w.target.ID)
 	}
-	group := w.deletes.begin()
 	rows := w.db.Rows(ctx, cql.Statement{Text: w.text, Values: values, Consistency: w.o.Consistency, PageSize: page})
 	var p partition
-	var chunk []partition
-	dest := p.dest(w.shared)
-	for err == nil && rows.Scan(dest...) {
-		if p.iface != w.target.ID {
-			continue
-		}
-		if w.backup == nil && w.number < futureFrom {
-			err = group.add(ctx, w.deleteText, append([]any{w.cut}, p.values(w.shared)...)...)
-			continue
-		}
-		if chunk = append(chunk, p); len(chunk) >= chunkOfKeys {
-			err = w.chunk(ctx, group, chunk, &counts)
-			chunk = chunk[:0]
+	var err error
+	for dest := p.dest(w.shared); err == nil && rows.Scan(dest...); {
+		if p.iface == w.target.ID {
+			err = found(p)
 		}
 	}
 	if closed := rows.Close(); err == nil {
 		err = closed
 	}
-	if err == nil && len(chunk) > 0 {
-		err = w.chunk(ctx, group, chunk, &counts)
+	return err
+}
+
+// sweepRange finds the target's partitions in a range, and begins to delete
+// them.
+func (w *tableSweep) sweepRange(ctx context.Context, r cql.Range, page int) (rangeCounts, finishRange, error) {
+	b := w.begin()
+	err := w.keys(ctx, r, page, func(p partition) error { return b.add(ctx, p) })
+	if err == nil {
+		err = b.flush(ctx)
 	}
-	future := counts.Future
-	return counts, func() (rangeCounts, error) {
-		deleted, err := group.end()
-		done := rangeCounts{Found: deleted - future}
-		done.deleted(w.name, deleted)
-		return done, err
-	}, err
+	return rangeCounts{}, b.end, err
+}
+
+// batch is partitions of one table that are deleted, and waited for together.
+type batch struct {
+	*tableSweep
+	group  *deletions
+	chunk  []partition
+	counts rangeCounts
+}
+
+func (w *tableSweep) begin() *batch { return &batch{tableSweep: w, group: w.deletes.begin()} }
+
+// add begins to delete a partition; what is looked at before waits for others.
+func (b *batch) add(ctx context.Context, p partition) error {
+	if b.backup == nil && b.number < futureFrom {
+		return b.group.add(ctx, b.deleteText, append([]any{b.cut}, p.values(b.shared)...)...)
+	}
+	if b.chunk = append(b.chunk, p); len(b.chunk) < chunkOfKeys {
+		return nil
+	}
+	return b.flush(ctx)
+}
+
+// flush begins to delete what has waited.
+func (b *batch) flush(ctx context.Context) error {
+	keys := b.chunk
+	b.chunk = b.chunk[:0]
+	if len(keys) == 0 {
+		return nil
+	}
+	return b.tableSweep.chunk(ctx, b.group, keys, &b.counts)
+}
+
+// end waits for all deletes, and counts them.
+func (b *batch) end() (rangeCounts, error) {
+	deleted, err := b.group.end()
+	counts := b.counts
+	counts.Found += deleted - counts.Future
+	counts.deleted(b.name, deleted)
+	return counts, err
 }
 
 func (c *rangeCounts) deleted(table string, n int64) {

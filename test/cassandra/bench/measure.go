@@ -31,8 +31,8 @@ type manualRun struct {
 // purgeRun is a dry-run of holdfast, to learn the digest, and the purge.
 type purgeRun struct {
 	plan, purge time.Duration
-	// deletes is the time in which the partitions of values were deleted, the
-	// reads that find them included.
+	// deletes is the time in which all partitions were deleted, those of paths and
+	// the reads that find them included.
 	deletes time.Duration
 	deleted int
 	rss     int64
@@ -115,17 +115,15 @@ func (b *bench) purge(ctx context.Context, r *realm.Realm) (purgeRun, error) {
 	return purgeRun{plan: plan, purge: took, deletes: firstSweep(told), deleted: report.Deleted.Datastreams, rss: rss}, nil
 }
 
-// firstSweep is the time from the beginning of the first sweep to the end of
-// its scan of the values, as the command tells it.
+// firstSweep is the time from the beginning of the first sweep to that of the
+// second, as the command tells it.
 func firstSweep(told string) time.Duration {
 	var begun, ended time.Time
 	lines := bufio.NewScanner(strings.NewReader(told))
 	for lines.Scan() {
 		var line struct {
-			Time                  time.Time
-			Phase, Table, Message string
-			Sweep                 int
-			Done, Total           int64
+			Time           time.Time
+			Phase, Message string
 		}
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
 			continue // the plan is printed as well
@@ -133,7 +131,7 @@ func firstSweep(told string) time.Duration {
 		switch {
 		case line.Phase == "sweep" && strings.HasPrefix(line.Message, "sweep 1:"):
 			begun = line.Time
-		case line.Sweep == 1 && line.Table == "individual_datastreams" && line.Done == line.Total:
+		case line.Phase == "sweep" && strings.HasPrefix(line.Message, "sweep 2:"):
 			ended = line.Time
 		}
 	}

@@ -48,7 +48,7 @@ func (r results) page() string {
 		fmt.Fprintf(&b, "| %d | %d | %s | %s | %s | %s | **%.1f** |\n", c.size, 4*c.size, seconds(c.manual.total), seconds(c.manual.steps["deletes"]),
 			seconds(c.ours.total()), seconds(c.ours.plan), ratio(c.manual.total, c.ours.total()))
 	}
-	b.WriteString("\n## Deletes\n\nThe manual's file of DELETEs; the same keys deleted by Holdfast's session, statement and number of requests in flight, with\nnothing else; and the first sweep of a whole purge, in which reads find the partitions that are deleted.\n\n| partitions | manual, a second | Holdfast, a second | times as fast | Holdfast's first sweep, a second | times as fast |\n| ---: | ---: | ---: | ---: | ---: | ---: |\n")
+	b.WriteString("\n## Deletes\n\nThe manual's file of DELETEs; the same keys deleted by Holdfast's session, statement and number of requests in flight, with\nnothing else; and the first sweep of a whole purge, in which reads find the partitions, and the path rows go as well.\n\n| partitions | manual, a second | Holdfast, a second | times as fast | Holdfast's first sweep, a second | times as fast |\n| ---: | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, c := range r.compared {
 		deletes := c.manual.steps["deletes"]
 		fmt.Fprintf(&b, "| %d | %.0f | %.0f | **%.1f** | %.0f | %.1f |\n", c.size, rate(c.size, deletes), rate(c.size, c.alone), ratio(deletes, c.alone),
