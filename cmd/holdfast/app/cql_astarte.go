@@ -5,6 +5,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -38,46 +40,81 @@ type astarteDatabase struct {
 // it: in v1alpha1 to v1alpha3 the nodes are one string and embedded is possible,
 // in v2alpha1 they are a list below connection.
 func databaseOf(astarte *unstructured.Unstructured) (astarteDatabase, error) {
-	d := astarteDatabase{usernameKey: "username", passwordKey: "password"}
-	text := func(path ...string) string {
-		s, _, _ := unstructured.NestedString(astarte.Object, append([]string{"spec"}, path...)...)
-		return s
-	}
-	flag := func(path ...string) bool {
-		b, _, _ := unstructured.NestedBool(astarte.Object, append([]string{"spec", "cassandra"}, path...)...)
-		return b
-	}
-	for _, node := range strings.Split(text("cassandra", "nodes"), ",") {
-		if node = strings.TrimSpace(node); node != "" {
-			d.hosts = append(d.hosts, node)
-		}
-	}
-	nodes, _, _ := unstructured.NestedSlice(astarte.Object, "spec", "cassandra", "connection", "nodes")
-	for _, node := range nodes {
-		if m, ok := node.(map[string]any); ok {
-			d.hosts = append(d.hosts, hostPort(m))
-		}
-	}
-	deploy, said, _ := unstructured.NestedBool(astarte.Object, "spec", "cassandra", "deploy")
-	if len(d.hosts) == 0 && (deploy || !said) {
+	f := &astarteFields{object: astarte.Object}
+	d := astarteDatabase{usernameKey: "username", passwordKey: "password", hosts: f.nodes()}
+	deploy, said := f.flag("spec", "cassandra", "deploy")
+	if len(d.hosts) == 0 && strings.Contains(astarte.GetAPIVersion(), "/v1") && (deploy || !said) {
 		d.hosts = []string{fmt.Sprintf("%s-cassandra.%s.svc", astarte.GetName(), astarte.GetNamespace())}
 	}
-	if len(d.hosts) == 0 {
-		return d, fmt.Errorf("read Astarte %s: spec.cassandra names no nodes; name them with --hosts", astarte.GetName())
-	}
-	d.username, d.password = text("cassandra", "connection", "username"), text("cassandra", "connection", "password")
+	connection := []string{"spec", "cassandra", "connection"}
+	d.username, d.password = f.text(append(connection, "username")...), f.text(append(connection, "password")...)
 	for _, field := range []string{"secret", "credentialsSecret"} {
-		if name := text("cassandra", "connection", field, "name"); name != "" {
+		if name := f.text(append(connection, field, "name")...); name != "" {
 			d.secret = name
-			d.usernameKey = orElse(text("cassandra", "connection", field, "usernameKey"), d.usernameKey)
-			d.passwordKey = orElse(text("cassandra", "connection", field, "passwordKey"), d.passwordKey)
+			d.usernameKey = orElse(f.text(append(connection, field, "usernameKey")...), d.usernameKey)
+			d.passwordKey = orElse(f.text(append(connection, field, "passwordKey")...), d.passwordKey)
 		}
 	}
-	d.tls = flag("connection", "sslConfiguration", "enabled") || flag("connection", "sslConfiguration", "enable")
-	d.caSecret = text("cassandra", "connection", "sslConfiguration", "customCASecret", "name")
-	d.serverName = text("cassandra", "connection", "sslConfiguration", "customSNI")
-	d.instanceID = text("astarteInstanceID")
+	for _, field := range []string{"enabled", "enable"} {
+		enabled, _ := f.flag(append(connection, "sslConfiguration", field)...)
+		d.tls = d.tls || enabled
+	}
+	d.caSecret = f.text(append(connection, "sslConfiguration", "customCASecret", "name")...)
+	d.serverName = f.text(append(connection, "sslConfiguration", "customSNI")...)
+	d.instanceID = f.text("spec", "astarteInstanceID")
+	if f.err == nil && len(d.hosts) == 0 {
+		f.err = errors.New("spec.cassandra names no nodes")
+	}
+	if f.err != nil {
+		return d, fmt.Errorf("read Astarte %q: %w; name the database with --hosts", astarte.GetName(), f.err)
+	}
 	return d, nil
+}
+
+// astarteFields reads fields of an Astarte, and keeps the first error.
+type astarteFields struct {
+	object map[string]any
+	err    error
+}
+
+func (f *astarteFields) note(err error, path []string, wrong string) {
+	if err != nil && f.err == nil {
+		f.err = fmt.Errorf("%s is %s", strings.Join(path, "."), wrong)
+	}
+}
+
+func (f *astarteFields) text(path ...string) string {
+	s, _, err := unstructured.NestedString(f.object, path...)
+	f.note(err, path, "no text")
+	return s
+}
+
+func (f *astarteFields) flag(path ...string) (value, said bool) {
+	value, said, err := unstructured.NestedBool(f.object, path...)
+	f.note(err, path, "neither true nor false")
+	return value, said
+}
+
+// nodes are those of either form.
+func (f *astarteFields) nodes() []string {
+	var hosts []string
+	for _, node := range strings.Split(f.text("spec", "cassandra", "nodes"), ",") {
+		if node = strings.TrimSpace(node); node != "" {
+			hosts = append(hosts, node)
+		}
+	}
+	path := []string{"spec", "cassandra", "connection", "nodes"}
+	nodes, _, err := unstructured.NestedSlice(f.object, path...)
+	f.note(err, path, "no list of hosts and ports")
+	for _, node := range nodes {
+		m, _ := node.(map[string]any)
+		if host, _ := m["host"].(string); host == "" {
+			f.note(errors.New("no host"), path, "no list of hosts and ports")
+			continue
+		}
+		hosts = append(hosts, hostPort(m))
+	}
+	return hosts
 }
 
 func orElse(s, otherwise string) string {
@@ -120,15 +157,18 @@ func (f *cqlFlags) readAstarte(ctx context.Context, warnings io.Writer) (astarte
 	}
 	ctx = quietly(ctx)
 	resource, err := c.mapper.ResourceForWithContext(ctx, schema.GroupVersionResource{Group: "api.astarte-platform.org", Resource: "astartes"})
+	if meta.IsNoMatchError(err) {
+		return astarteConnection{}, usagef("there is no Astarte %q: this cluster does not know the kind; check --context, or name the database with --hosts", f.astarte)
+	}
 	if err != nil {
-		return astarteConnection{}, fmt.Errorf("look up the kind Astarte: %w; name the database with --hosts", err)
+		return astarteConnection{}, fmt.Errorf("look up the kind Astarte: %w", c.explain(err))
 	}
 	astarte, err := c.dynamic.Resource(resource).Namespace(c.namespace).Get(ctx, f.astarte, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return astarteConnection{}, usagef("there is no Astarte %q in namespace %q; name its namespace with -n", f.astarte, c.namespace)
 	}
 	if err != nil {
-		return astarteConnection{}, fmt.Errorf("read Astarte %q: %w", f.astarte, err)
+		return astarteConnection{}, fmt.Errorf("read Astarte %q: %w", f.astarte, c.explain(err))
 	}
 	d, err := databaseOf(astarte)
 	if err != nil {
@@ -160,7 +200,7 @@ func (f *cqlFlags) readAstarte(ctx context.Context, warnings io.Writer) (astarte
 func (c *cluster) secretKeys(ctx context.Context, name string, keys ...string) ([][]byte, error) {
 	secret, err := c.kube.CoreV1().Secrets(c.namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("read Secret %q that the Astarte names: %w", name, err)
+		return nil, fmt.Errorf("read Secret %q that the Astarte names: %w; or give --hosts, --username and --password-file yourself", name, c.explain(err))
 	}
 	var values [][]byte
 	for _, key := range keys {
