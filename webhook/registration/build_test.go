@@ -53,24 +53,47 @@ func TestBuild(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := yaml.Marshal(Build(tc.set, tc.options))
-			if err != nil {
-				t.Fatal(err)
-			}
-			golden := filepath.Join("testdata", name+".golden.yaml")
-			if *update {
-				if err := os.WriteFile(golden, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("configuration (-want +got); 'go test ./webhook/registration -update' writes it anew:\n%s", diff)
-			}
+			compareGolden(t, name, Build(tc.set, tc.options))
 		})
+	}
+}
+
+func TestFencePolicy(t *testing.T) {
+	t.Parallel()
+	policy := FencePolicy("holdfast-system")
+	docs := []any{policy.Policy}
+	for _, b := range policy.Bindings {
+		docs = append(docs, b)
+	}
+	compareGolden(t, "fence", docs...)
+}
+
+// compareGolden compares documents with those of a golden file.
+func compareGolden(t *testing.T, name string, docs ...any) {
+	t.Helper()
+	var got []byte
+	for i, doc := range docs {
+		if i > 0 {
+			got = append(got, "---\n"...)
+		}
+		text, err := yaml.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, text...)
+	}
+	golden := filepath.Join("testdata", name+".golden.yaml")
+	if *update {
+		if err := os.WriteFile(golden, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got); 'go test ./webhook/registration -update' writes it anew:\n%s", name, diff)
 	}
 }
 

@@ -43,6 +43,8 @@ type Keeper struct {
 	Holding func() (names []string, complete bool)
 	// Now is the clock by which pauses end; time.Now when nil.
 	Now func() time.Time
+	// Policies are what the API server is to judge by itself.
+	Policies []Policy
 }
 
 // State is how things stand with what is registered.

@@ -74,6 +74,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
+	upkeep.policies = func(ctx context.Context, changed func()) { followPolicies(ctx, kube, upkeep.registration.Policies, changed) }
 	if err := followHolders(mgr, o, upkeep); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
@@ -122,13 +123,22 @@ func newUpkeep(ctx context.Context, o *serveOptions, mgr ctrl.Manager, kube kube
 	}
 	return &upkeep{
 		certificate:  cert,
-		registration: &registration.Keeper{Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole, Options: registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL}},
+		registration: newRegistration(o, kube),
 		server:       mgr.GetWebhookServer(),
 		rights:       rightsCheck(kube, o.set),
 		election:     &election{kube: kube, namespace: o.namespace, ending: ctx.Done()},
 		metrics:      state,
 		ending:       ctx.Done(),
 	}, nil
+}
+
+// newRegistration keeps what the API server is told, by webhooks and policies.
+func newRegistration(o *serveOptions, kube kubernetes.Interface) *registration.Keeper {
+	return &registration.Keeper{
+		Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole,
+		Options:  registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL},
+		Policies: []registration.Policy{registration.FencePolicy(o.namespace)},
+	}
 }
 
 // drained ends some time after ctx, while which requests that are still sent

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,6 +45,10 @@ type upkeep struct {
 	rights       func(ctx context.Context)
 	election     *election
 	metrics      *upkeepMetrics
+	// policies calls the function whenever one of the policies has changed.
+	policies func(ctx context.Context, changed func())
+	// beside is further work of the leader, until its context ends.
+	beside []func(ctx context.Context)
 	// ending is closed when the process is asked to end.
 	ending <-chan struct{}
 
@@ -85,6 +90,7 @@ func (u *upkeep) addTo(mgr ctrl.Manager) error {
 				return err
 			}
 		}
+		u.policies(ctx, u.trigger)
 		u.rights(ctx)
 		repeat(ctx, u.toFollow, u.follow)
 		return nil
@@ -131,6 +137,11 @@ func (u *upkeep) trigger() {
 func (u *upkeep) lead(ctx context.Context) {
 	u.metrics.leads.Set(1)
 	defer u.metrics.leads.Set(0)
+	var all sync.WaitGroup
+	defer all.Wait()
+	for _, work := range u.beside {
+		all.Go(func() { work(ctx) })
+	}
 	published := false
 	repeat(ctx, u.toLead, func(ctx context.Context) error {
 		if err := u.certificate.Ensure(ctx); err != nil {
@@ -147,6 +158,12 @@ func (u *upkeep) lead(ctx context.Context) {
 		if repaired {
 			u.metrics.applied.Inc()
 			ctrl.Log.Info("Webhook configuration applied")
+		}
+		if repaired, err = u.registration.EnsurePolicies(ctx); err != nil {
+			return err
+		}
+		if repaired {
+			ctrl.Log.Info("Admission policies applied")
 		}
 		if published {
 			u.done.Store(true)
