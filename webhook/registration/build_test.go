@@ -68,6 +68,12 @@ func TestFencePolicy(t *testing.T) {
 	compareGolden(t, "fence", docs...)
 }
 
+func TestApprovalsPolicy(t *testing.T) {
+	t.Parallel()
+	p := ApprovalsPolicy()
+	compareGolden(t, "approvals", p.Policy, p.Bindings[0])
+}
+
 // compareGolden compares documents with those of a golden file.
 func compareGolden(t *testing.T, name string, docs ...any) {
 	t.Helper()

@@ -5,11 +5,13 @@ package registration
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/utils/ptr"
@@ -104,6 +106,21 @@ func ClearBindingPause(binding *admissionv1.ValidatingAdmissionPolicyBinding) bo
 	}
 	binding.Spec.ValidationActions = []admissionv1.ValidationAction{admissionv1.Deny}
 	return true
+}
+
+// honourBindingPause lets want, a binding, be paused while the live one is.
+func (k *Keeper) honourBindingPause(ctx context.Context, want *admissionv1.ValidatingAdmissionPolicyBinding) error {
+	live, err := k.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, want.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read ValidatingAdmissionPolicyBinding %q: %w", want.Name, err)
+	}
+	if pause, ok := PauseOf(live.Annotations, k.now()); ok && want.Spec.PolicyName == FenceName {
+		SetBindingPause(want, pause)
+	}
+	return nil
 }
 
 func ignoreAll(config *admissionv1.ValidatingWebhookConfiguration) {

@@ -175,3 +175,52 @@ func TestBindingPause(t *testing.T) {
 		t.Error("a binding that was not paused was changed")
 	}
 }
+
+// The fence's binding warns until the pause is over, and is put right then; that
+// of approvals goes on denying.
+func TestEnsurePoliciesHonoursPause(t *testing.T) {
+	t.Parallel()
+	k, kube := newKeeper(t)
+	k.Policies = []Policy{FencePolicy("hf"), ApprovalsPolicy()}
+	now := noon
+	k.Now = func() time.Time { return now }
+	run := func() bool {
+		t.Helper()
+		repaired, err := k.EnsurePolicies(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return repaired
+	}
+	run()
+	bindings := kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	all, err := bindings.List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(all.Items) != 3 {
+		t.Fatalf("bindings: %v, %v", all, err)
+	}
+	for i := range all.Items {
+		b := &all.Items[i]
+		SetBindingPause(b, Pause{Until: noon.Add(time.Hour)})
+		if _, err := bindings.Update(t.Context(), b, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	actions := func(name string) admissionv1.ValidationAction {
+		t.Helper()
+		b, err := bindings.Get(t.Context(), name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.Spec.ValidationActions[0]
+	}
+	if !run() || actions("holdfast-fence-deny") != admissionv1.Warn || actions("holdfast-approvals") != admissionv1.Deny {
+		t.Errorf("while paused: fence %s, approvals %s", actions("holdfast-fence-deny"), actions("holdfast-approvals"))
+	}
+	if run() {
+		t.Error("a second look still finds something to repair")
+	}
+	now = noon.Add(time.Hour)
+	if !run() || actions("holdfast-fence-deny") != admissionv1.Deny {
+		t.Error("the end of the pause was not noticed")
+	}
+}

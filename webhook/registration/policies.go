@@ -42,6 +42,9 @@ func (k *Keeper) EnsurePolicies(ctx context.Context) (repaired bool, err error) 
 		for _, b := range p.Bindings {
 			binding := b.DeepCopy()
 			binding.OwnerReferences = owners
+			if err := k.honourBindingPause(ctx, binding); err != nil {
+				return repaired, err
+			}
 			done, err := keep(ctx, k.Kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings(), binding, bindingPart)
 			if err != nil {
 				return repaired, err
@@ -80,10 +83,13 @@ var policyPart = part[admissionv1.ValidatingAdmissionPolicy]{
 var bindingPart = part[admissionv1.ValidatingAdmissionPolicyBinding]{
 	kind: "ValidatingAdmissionPolicyBinding",
 	same: func(live, want *admissionv1.ValidatingAdmissionPolicyBinding) bool {
-		return equality.Semantic.DeepEqual(live.Spec, want.Spec) && equality.Semantic.DeepEqual(live.OwnerReferences, want.OwnerReferences)
+		return isPaused(live) == isPaused(want) && equality.Semantic.DeepEqual(live.Spec, want.Spec) && equality.Semantic.DeepEqual(live.OwnerReferences, want.OwnerReferences)
 	},
 	take: func(live, want *admissionv1.ValidatingAdmissionPolicyBinding) {
 		live.Spec, live.OwnerReferences = want.Spec, want.OwnerReferences
+		if !isPaused(want) {
+			unannotate(live)
+		}
 	},
 }
 
@@ -109,7 +115,10 @@ func keep[T any, P interface {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, fmt.Errorf("read %s %q: %w", p.kind, name, err)
 	}
+	annotations := want.GetAnnotations()
+	want.SetAnnotations(nil) // they tell of a pause, which is somebody else's to write
 	data, err := json.Marshal(want)
+	want.SetAnnotations(annotations)
 	if err != nil {
 		return false, fmt.Errorf("encode %s %q: %w", p.kind, name, err)
 	}

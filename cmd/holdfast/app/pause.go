@@ -21,9 +21,6 @@ import (
 	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
 
-// fenceName is the policy whose bindings a pause changes.
-const fenceName = "holdfast-fence"
-
 type pauseOptions struct {
 	streams genericiooptions.IOStreams
 	flags   *clusterFlags
@@ -204,7 +201,7 @@ func (o *pauseOptions) changeBindings(ctx context.Context, c *cluster, change fu
 	}
 	var changed []string
 	for _, b := range all.Items {
-		if b.Spec.PolicyName != fenceName {
+		if b.Spec.PolicyName != registration.FenceName {
 			continue
 		}
 		err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {

@@ -137,7 +137,7 @@ func newRegistration(o *serveOptions, kube kubernetes.Interface) *registration.K
 	return &registration.Keeper{
 		Kube: kube, Profiles: o.set, ClusterRole: o.clusterRole,
 		Options:  registration.Options{Namespace: o.namespace, ServiceName: o.service, URL: o.webhookURL},
-		Policies: []registration.Policy{registration.FencePolicy(o.namespace)},
+		Policies: []registration.Policy{registration.FencePolicy(o.namespace), registration.ApprovalsPolicy()},
 	}
 }
 
