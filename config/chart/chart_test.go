@@ -197,11 +197,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	// The chart without the built-in profile has one rule less.
-<<<<<<< HEAD
-	const want = 11
-=======
-	const want = 16
->>>>>>> 39dbc9a (Keep admission policies beside the webhooks)
+	const want = 17
 	if rules != want {
 		t.Errorf("%d rules, want %d", rules, want)
 	}
@@ -229,16 +225,11 @@ func TestNoRightToNuoDBUnlessGuarded(t *testing.T) {
 	if err != nil {
 		t.Fatalf("render: %v: %s", err, rendered)
 	}
-<<<<<<< HEAD
 	for _, o := range objects(t, rendered) {
 		for _, r := range o.Rules {
 			if slices.Contains(r.APIGroups, "cp.nuodb.com") {
 				t.Error("the kinds of profile nuodb may be read, though it is off")
 			}
 		}
-=======
-	if strings.Contains(rendered, "[cp.nuodb.com]") {
-		t.Error("the kinds of profile nuodb may be read, though it is off")
->>>>>>> 39dbc9a (Keep admission policies beside the webhooks)
 	}
 }
