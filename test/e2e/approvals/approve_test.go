@@ -112,7 +112,8 @@ var _ = Describe("An approval", func() {
 		ns, other := newNamespace(ctx), newNamespace(ctx)
 		apply(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: far, namespace: "+other+"}, spec: {type: {tierRef: {name: used, namespace: "+ns+"}}}}")
 		Expect(admin.Kubectl(ctx, "delete", "namespace", ns).Code).To(Equal(1))
-		name := approve(ctx, admin, "namespace", ns)
+		// A profile that demands another user counts for every namespace.
+		name := approve(ctx, admin, append([]string{"namespace", ns}, as("alice")...)...)
 		for range 2 {
 			expectDone(admin.Kubectl(ctx, "delete", "namespace", ns, "--dry-run=server"))
 		}
@@ -125,27 +126,27 @@ var _ = Describe("An approval", func() {
 		write := func(spec string) string {
 			return admin.RunInput(ctx, "{apiVersion: holdfast.dev/v1alpha1, kind: DeletionApproval, metadata: {generateName: x-}, spec: "+spec+"}", "kubectl", "create", "-f", "-").Stderr
 		}
-		const good = `resource: a.b, name: n, uid: u, operation: delete, reason: r, validFor: 15m, approvedBy: `
+		const good = `resource: a.b, name: thing, uid: u, operation: delete, reason: r, validFor: 15m, approvedBy: `
 		me := strings.TrimSpace(admin.Kubectl(ctx, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}").Stdout)
 		Expect(write("{" + good + me + "}")).To(BeEmpty())
 		for change, text := range map[string]string{
-			"reason: r->reason: ''":                                      "a reason is needed",
-			"reason: r->reason: '  '":                                    "a reason is needed",
-			"validFor: 15m->validFor: 25h":                               "at most 24h",
-			"validFor: 15m->validFor: 24h1s":                             "at most 24h",
-			"validFor: 15m->validFor: 0s":                                "more than 0",
-			"validFor: 15m->validFor: -5m":                               "spec.validFor",
-			"validFor: 15m->validFor: soon":                              "spec.validFor",
-			"uid: u, ->":                                                 "uid is needed",
-			"resource: a.b->resource: release":                           "uid",
-			"operation: delete->operation: uninstall":                    "uninstall is the operation for a release",
-			"operation: delete->operation: anything":                     "Unsupported value",
-			"resource: a.b, name: n, uid: u->resource: release, name: n": "uninstall is the operation for a release",
+			"reason: r->reason: ''":                                              "a reason is needed",
+			"reason: r->reason: '  '":                                            "a reason is needed",
+			"validFor: 15m->validFor: 25h":                                       "at most 24h",
+			"validFor: 15m->validFor: 24h1s":                                     "at most 24h",
+			"validFor: 15m->validFor: 0s":                                        "more than 0",
+			"validFor: 15m->validFor: -5m":                                       "spec.validFor",
+			"validFor: 15m->validFor: soon":                                      "spec.validFor",
+			"uid: u, ->":                                                         "uid is needed",
+			"resource: a.b->resource: release":                                   "uid",
+			"operation: delete->operation: uninstall":                            "uninstall is the operation for a release",
+			"operation: delete->operation: anything":                             "Unsupported value",
+			"resource: a.b, name: thing, uid: u->resource: release, name: thing": "uninstall is the operation for a release",
 		} {
 			from, to, _ := strings.Cut(change, "->")
 			Expect(write(strings.Replace("{"+good+me+"}", from, to, 1))).To(ContainSubstring(text), change)
 		}
-		Expect(write("{resource: release, name: n, namespace: x, operation: uninstall, reason: r, validFor: 1h30m, approvedBy: " + me + "}")).To(BeEmpty())
+		Expect(write("{resource: release, name: thing, namespace: x, operation: uninstall, reason: r, validFor: 1h30m, approvedBy: " + me + "}")).To(BeEmpty())
 		Expect(write("{" + good + "somebody}")).To(ContainSubstring("approvedBy must be you, " + me))
 
 		ns := newNamespace(ctx)
