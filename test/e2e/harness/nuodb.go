@@ -96,7 +96,7 @@ func RecordRevisions(ctx context.Context, admin Runner) error {
 			return fmt.Errorf("record revisions: %w", err)
 		}
 		for _, item := range list.Items {
-			changed, err := addRevision(&item)
+			changed, err := AddRevision(&item, 0)
 			if err != nil {
 				return fmt.Errorf("record revisions of %s: %w", item.GetName(), err)
 			}
@@ -111,9 +111,10 @@ func RecordRevisions(ctx context.Context, admin Runner) error {
 	return nil
 }
 
-// addRevision adds the object's spec to its history, and says so in a
-// condition, unless this generation is there already.
-func addRevision(object *unstructured.Unstructured) (bool, error) {
+// AddRevision adds the object's spec to its history, and says so in a
+// condition, unless this generation is there already. The history keeps at most
+// the last kept of them, or all if that is 0.
+func AddRevision(object *unstructured.Unstructured, kept int) (bool, error) {
 	revisions, _, err := unstructured.NestedSlice(object.Object, "status", "history", "revisions")
 	if err != nil {
 		return false, err
@@ -131,6 +132,9 @@ func addRevision(object *unstructured.Unstructured) (bool, error) {
 	revisions = append(revisions, map[string]any{
 		"generation": object.GetGeneration(), "creationTimestamp": now, "spec": base64.StdEncoding.EncodeToString(spec),
 	})
+	if kept > 0 {
+		revisions = revisions[max(0, len(revisions)-kept):]
+	}
 	if err := unstructured.SetNestedSlice(object.Object, revisions, "status", "history", "revisions"); err != nil {
 		return false, err
 	}

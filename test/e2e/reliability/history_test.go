@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
@@ -27,6 +28,8 @@ type history struct {
 	// races counts references that were made while a deletion of their target
 	// was under way, and that it need not have seen.
 	races int
+	// marked counts the guarded objects that a finalizer held.
+	marked int
 
 	// closed when no more events are wanted.
 	closed atomic.Bool
@@ -40,6 +43,7 @@ type change struct {
 	version int64
 	object  *unstructured.Unstructured
 	deleted bool
+	refs    []ref
 }
 
 func version(text string) int64 {
@@ -71,7 +75,7 @@ func watchAll(ctx context.Context, namespaces []string) *history {
 					continue
 				}
 				h.mu.Lock()
-				h.changes[resource] = append(h.changes[resource], change{version(o.GetResourceVersion()), o, event.Type == watch.Deleted})
+				h.changes[resource] = append(h.changes[resource], change{version(o.GetResourceVersion()), o, event.Type == watch.Deleted, refsOf(o)})
 				h.mu.Unlock()
 			}
 		}()
@@ -110,21 +114,27 @@ func kindOf(resource schema.GroupVersionResource) string {
 	return map[string]string{"helmfeatures": "HelmFeature", "servicetiers": "ServiceTier", "domains": "Domain", "databases": "Database"}[resource.Resource]
 }
 
-// judge goes through all guarded objects that are gone. It gives back their
+// judge goes through all guarded objects that are gone, or marked as deleted:
+// a finalizer only puts off what was decided with the mark. It gives back their
 // last states, and what is wrong: each that no deletion asked for, and each
 // that was in use before any of the deletions that may have taken it began.
 func (h *history) judge(deletes []*deletion) (taken []*unstructured.Unstructured, violations []string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, resource := range []schema.GroupVersionResource{harness.Features(), harness.Tiers()} {
-		last := map[string]*unstructured.Unstructured{}
+		last, marked := map[string]*unstructured.Unstructured{}, map[types.UID]bool{}
 		for _, c := range h.changes[resource] {
 			name := c.object.GetNamespace() + "/" + c.object.GetName()
-			if !c.deleted {
-				last[name] = c.object
+			before := last[name]
+			last[name] = c.object
+			if marked[c.object.GetUID()] || !c.deleted && c.object.GetDeletionTimestamp() == nil {
 				continue
 			}
-			taken = append(taken, last[name])
+			if !c.deleted {
+				marked[c.object.GetUID()] = true
+				h.marked++
+			}
+			taken = append(taken, before)
 			since, asked := earliest(deletes, resource, c)
 			if !asked {
 				violations = append(violations, name+" is gone, and nobody has deleted it")
@@ -157,61 +167,83 @@ func earliest(deletes []*deletion, resource schema.GroupVersionResource, c chang
 	return since, asked
 }
 
-// uses are the changes since which objects name the object of gone without a
-// break, as of its deletion.
+// uses are the changes since which the object of gone is in use without a
+// break, as of its deletion: because an object names it, or because a tier names
+// it in an older revision and something pins that.
 func (h *history) uses(resource string, gone change) (uses []change) {
-	for _, referring := range []schema.GroupVersionResource{harness.Tiers(), harness.Domains(), harness.Databases()} {
-		since := map[string]change{}
-		for _, c := range h.changes[referring] {
-			if c.version >= gone.version {
-				break
-			}
-			name := c.object.GetNamespace() + "/" + c.object.GetName()
-			if c.deleted || !names(c.object, resource, gone.object) {
-				delete(since, name)
-			} else if _, already := since[name]; !already {
-				since[name] = c
-			}
+	names := func(r ref) (ref, bool) {
+		// Whoever merely pins another revision has named it without a break.
+		r.pinned = ""
+		return r, r.resource == resource && r.namespace == gone.object.GetNamespace() && r.name == gone.object.GetName()
+	}
+	pins := func(r ref) (ref, bool) { return r, r.pinned != "" }
+	older := map[pin]change{}
+	for _, s := range h.lasting(harness.Tiers(), gone.version, names) {
+		if s.ref.stored == "" {
+			uses = append(uses, s.since)
+		} else {
+			older[pin{s.since.object.GetNamespace(), s.since.object.GetName(), s.ref.stored}] = s.since
 		}
-		for _, c := range since {
-			uses = append(uses, c)
+	}
+	for _, referring := range []schema.GroupVersionResource{harness.Domains(), harness.Databases()} {
+		for _, s := range h.lasting(referring, gone.version, names) {
+			uses = append(uses, s.since)
+		}
+		for _, s := range h.lasting(referring, gone.version, pins) {
+			tier, held := older[pin{s.ref.namespace, s.ref.name, s.ref.pinned}]
+			switch {
+			case held && tier.version > s.since.version:
+				uses = append(uses, tier)
+			case held:
+				uses = append(uses, s.since)
+			}
 		}
 	}
 	return uses
 }
 
-// names tells, without the product's code, whether o refers to target.
-func names(o *unstructured.Unstructured, resource string, target *unstructured.Unstructured) bool {
-	var refs []any
-	add := func(fields ...string) {
-		value, _, _ := unstructured.NestedFieldNoCopy(o.Object, fields...)
-		switch v := value.(type) {
-		case map[string]any:
-			refs = append(refs, v)
-		case []any:
-			refs = append(refs, v...)
+// pin is a revision of a tier.
+type pin struct{ namespace, name, revision string }
+
+// standing is a reference, and the change since which an object holds it.
+type standing struct {
+	ref   ref
+	since change
+}
+
+// lasting lists the references that fit, as fit gives them, which objects hold
+// as of a version, with the change since which they have done so without a break.
+func (h *history) lasting(resource schema.GroupVersionResource, before int64, fit func(ref) (ref, bool)) (all []standing) {
+	held := map[string]map[ref]change{}
+	for _, c := range h.changes[resource] {
+		if c.version >= before {
+			break
 		}
-	}
-	switch {
-	case resource == "servicetiers" && o.GetKind() != "ServiceTier":
-		add("spec", "type", "tierRef")
-	case resource == "helmfeatures" && o.GetKind() == "ServiceTier":
-		add("spec", "features")
-	case resource == "helmfeatures":
-		add("spec", "type", "tierRef", "featureOverrides")
-	}
-	for _, ref := range refs {
-		fields, ok := ref.(map[string]any)
-		if !ok {
+		name := c.object.GetNamespace() + "/" + c.object.GetName()
+		earlier := held[name]
+		delete(held, name)
+		if c.deleted {
 			continue
 		}
-		namespace, ok := fields["namespace"].(string)
-		if !ok {
-			namespace = o.GetNamespace()
-		}
-		if fields["name"] == target.GetName() && namespace == target.GetNamespace() {
-			return true
+		for _, r := range c.refs {
+			r, fits := fit(r)
+			if !fits {
+				continue
+			}
+			if held[name] == nil {
+				held[name] = map[ref]change{}
+			}
+			if since, already := earlier[r]; already {
+				held[name][r] = since
+			} else {
+				held[name][r] = c
+			}
 		}
 	}
-	return false
+	for _, refs := range held {
+		for r, since := range refs {
+			all = append(all, standing{r, since})
+		}
+	}
+	return all
 }
