@@ -106,6 +106,10 @@ const (
 	// byCleanUp is true for the namespace controller, under its own identity
 	// or, with --use-service-account-credentials=false, the controller manager's.
 	byCleanUp = "(request.userInfo.username in ['system:serviceaccount:kube-system:namespace-controller', 'system:kube-controller-manager'])"
+	// byRecovery is true for what 'holdfast recovery' writes. It has told of
+	// references that lead to nothing in its plan, and while an undo creates an
+	// object again, nobody finds that: not a moment is to be lost.
+	byRecovery = "(has(request.options) && has(request.options.fieldManager) && request.options.fieldManager == 'holdfast')"
 )
 
 // deletionEntry is an entry for deletions, which are answered by the same handler.
@@ -127,8 +131,11 @@ func danglingEntry(set *profile.Set, o Options, referring []schema.GroupResource
 		FailurePolicy:  ptr.To(admissionv1.Ignore),
 		SideEffects:    ptr.To(admissionv1.SideEffectClassNone),
 		TimeoutSeconds: ptr.To[int32](danglingSeconds),
-		// What is on its way needs nothing any more.
-		MatchConditions: []admissionv1.MatchCondition{{Name: "not-going", Expression: "!has(object.metadata.deletionTimestamp)"}},
+		MatchConditions: []admissionv1.MatchCondition{
+			// What is on its way needs nothing any more.
+			{Name: "not-going", Expression: "!has(object.metadata.deletionTimestamp)"},
+			{Name: "not-recovery", Expression: "!" + byRecovery},
+		},
 	}
 	if referencesInSpec(set) {
 		// Operators write status and annotations all the time.

@@ -146,7 +146,7 @@ func TestBuildBlastRadius(t *testing.T) {
 // A reference outside the spec changes without the spec.
 func TestBuildDanglingLooks(t *testing.T) {
 	t.Parallel()
-	for path, want := range map[string]int{"{.spec.plan}": 2, "{.spec['plan']}": 2, "{.special.plan}": 1, "{.metadata.annotations.plan}": 1, "{..plan}": 1} {
+	for path, want := range map[string]int{"{.spec.plan}": 3, "{.spec['plan']}": 3, "{.special.plan}": 2, "{.metadata.annotations.plan}": 2, "{..plan}": 2} {
 		parsed, err := profile.Parse([]byte("apiVersion: holdfast.dev/v1alpha1\nkind: GuardProfile\nmetadata: {name: b}\nspec:\n  resources:\n  - resource: plans.billing.example\n    referencedBy: [{resource: configmaps, path: \"" + path + "\"}]\n"))
 		if err != nil {
 			t.Fatal(err)

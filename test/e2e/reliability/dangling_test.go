@@ -33,6 +33,12 @@ var _ = Describe("A reference that leads to nothing", func() {
 		expectDone(r)
 		Expect(r.Stderr).NotTo(ContainSubstring("holdfast"))
 
+		By("leaving alone what recovery creates, which has told of it before")
+		r = admin.RunInput(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: back}, spec: {type: {tierRef: {name: nosuch}}}}",
+			"kubectl", "create", "--field-manager=holdfast", "-n", namespace, "-f", "-")
+		expectDone(r)
+		Expect(r.Stderr).NotTo(ContainSubstring("holdfast"))
+
 		By("warning about one that is on its way")
 		tier := object("ServiceTier", namespace, "going", nil)
 		tier.SetFinalizers([]string{"example.com/hold"})
