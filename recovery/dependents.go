@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,8 +17,14 @@ import (
 	"k8s.io/client-go/discovery"
 )
 
-// dependentsPage is how many objects one request of the search brings.
-const dependentsPage = 500
+const (
+	// dependentsPage is how many objects one request of the search brings. They
+	// come without their content, so a page of this many has some 2 MB, and
+	// what a request costs besides does not count any more.
+	dependentsPage = 5000
+	// searches is how many kinds are searched at a time.
+	searches = 6
+)
 
 // checkDependents refuses the undo of an object that owns others: they carry
 // its old UID, and the garbage collector deletes them as soon as it is away,
@@ -27,17 +34,8 @@ func (r *Recovery) checkDependents(ctx context.Context, item *Item, live *unstru
 	if err != nil {
 		return fmt.Errorf("look for objects that belong to %s: %w", item.target, err)
 	}
-	var owned []string
-	for _, gvr := range kinds {
-		found, err := r.ownedBy(ctx, gvr, item)
-		switch {
-		case apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-			// The kind went since it was listed, or cannot be listed after all.
-		case err != nil:
-			unread = append(unread, gvr.GroupResource().String())
-		}
-		owned = append(owned, found...)
-	}
+	owned, unreadable := r.allOwnedBy(ctx, kinds, item)
+	unread = append(unread, unreadable...)
 	switch {
 	case len(owned) > 0 && slices.Contains(live.GetFinalizers(), metav1.FinalizerDeleteDependents):
 		item.warn("the garbage collector is deleting what belongs to it: %s", firstFew(owned))
@@ -47,6 +45,29 @@ func (r *Recovery) checkDependents(ctx context.Context, item *Item, live *unstru
 		item.warn("if any %s belong to it, the garbage collector will delete them: they cannot be listed", firstFew(unread))
 	}
 	return nil
+}
+
+// allOwnedBy lists the objects of kinds that belong to item's object, in the
+// order of kinds, and the kinds that cannot be read.
+func (r *Recovery) allOwnedBy(ctx context.Context, kinds []schema.GroupVersionResource, item *Item) (owned, unread []string) {
+	found, errs := make([][]string, len(kinds)), make([]error, len(kinds))
+	var group errgroup.Group
+	group.SetLimit(searches)
+	for i, gvr := range kinds {
+		group.Go(func() error {
+			found[i], errs[i] = r.ownedBy(ctx, gvr, item)
+			return nil // the others are of interest all the same
+		})
+	}
+	_ = group.Wait() // each has its own error
+	for i, gvr := range kinds {
+		owned = append(owned, found[i]...)
+		// A kind that went since it was listed, or cannot be listed after all, has none.
+		if err := errs[i]; err != nil && !apierrors.IsNotFound(err) && !apierrors.IsMethodNotSupported(err) {
+			unread = append(unread, gvr.GroupResource().String())
+		}
+	}
+	return owned, unread
 }
 
 // collectable lists the resources whose objects an object in namespace can own.

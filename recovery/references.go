@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -77,14 +78,21 @@ func (r *Recovery) warnOfMissing(ctx context.Context, plan *Plan, item *Item, gr
 // warnOfPins warns of objects that name a revision of item's object: revisions
 // are numbered by the generation, which starts again.
 func (r *Recovery) warnOfPins(ctx context.Context, item *Item, g *profile.Guarded) {
-	var pins []string
-	for _, ref := range g.ReferencedBy {
-		found, err := r.pins(ctx, item, ref)
-		if err != nil {
-			item.warn("whether %s pin a revision of it is unknown: %v", ref.Resource, err)
-		}
-		pins = append(pins, found...)
+	found, errs := make([][]string, len(g.ReferencedBy)), make([]error, len(g.ReferencedBy))
+	var group errgroup.Group
+	for i, ref := range g.ReferencedBy {
+		group.Go(func() error {
+			found[i], errs[i] = r.pins(ctx, item, ref)
+			return nil // what the others find is of interest all the same
+		})
 	}
+	_ = group.Wait() // each has its own error
+	for i, err := range errs {
+		if err != nil {
+			item.warn("whether %s pin a revision of it is unknown: %v", g.ReferencedBy[i].Resource, err)
+		}
+	}
+	pins := slices.Concat(found...)
 	if len(pins) == 0 {
 		return
 	}
