@@ -48,7 +48,14 @@
 //     such kind proves nothing by itself: it may be another version that is
 //     served now, so the definition is looked at again.
 //   - list: for up to 500 objects, a consistent list of one page, if it is
-//     complete. It is the first sync, too, if that has not happened yet.
+//     complete. It is the first sync, too, if that has not happened yet. The API
+//     server answers it from its watch cache as soon as that has caught up with
+//     etcd: within a few ms, but a list that follows right after another one, while
+//     only other kinds were written, within 100 (progressRequestPeriod in
+//     k8s.io/apiserver/pkg/storage/cacher/progress). Nothing goes past that: since
+//     Kubernetes 1.34, a list at an exact version and the next page of one wait for
+//     the cache in the same way, and only a single object, by name, is read from
+//     etcd. Servers before 1.31 read every list from etcd, which proves the same.
 //   - barrier: a consistent list that finds nothing or one object gives a
 //     version, now, which is that of everything committed before. When applied
 //     has reached now, the invariant says the rest. The reflector's stream may

@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/client-go/metadata"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -34,7 +33,6 @@ import (
 
 	"github.com/holdfast-dev/holdfast/certs"
 	"github.com/holdfast-dev/holdfast/config/profile"
-	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/approvals"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
@@ -176,11 +174,7 @@ func newManager(o *serveOptions, cert *certs.Keeper) (ctrl.Manager, error) {
 }
 
 func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface, who guard.Usage) (*webhook.Handler, error) {
-	meta, err := metadata.NewForConfig(metadata.ConfigFor(o.restConfig))
-	if err != nil {
-		return nil, err
-	}
-	snapshots, err := snapshot.NewStore(kube, meta, o.namespace, time.Now)
+	snapshots, err := newSnapshots(o)
 	if err != nil {
 		return nil, err
 	}
