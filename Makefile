@@ -68,7 +68,9 @@ run-purge: build ## Show the purge of an interface on a real Cassandra, then kee
 bench: build ## Measure Holdfast against the simplest webhooks on a real API server; writes docs/benchmarks.md
 	@test/controlplane/build.sh >/dev/null
 	@go build -o bin/bench ./test/bench/compare
-	@bin/bench --out docs/benchmarks.md
+	@go test ./test/bench -run '^$$' -bench Decision -benchtime 100000x | tee bin/index.txt
+	@go test ./test/bench -run '^$$' -bench Heap -benchtime 1x | tee -a bin/index.txt
+	@bin/bench --index bin/index.txt --out docs/benchmarks.md
 
 .PHONY: bench-purge
 bench-purge: build ## Compare the purge with the manual procedure on a real Cassandra; writes docs/benchmarks-purge.md

@@ -114,7 +114,7 @@ func newBench(ctx context.Context, size sizes) (b *bench, err error) {
 	if err := done(b.admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")); err != nil {
 		return b, err
 	}
-	if b.rivals, err = startRivals(ctx, kube, b.cluster.Kubeconfig, b.holdfast.Namespace); err != nil {
+	if b.rivals, err = startRivals(ctx, kube, b.holdfast.Kubeconfig, b.holdfast.Namespace); err != nil {
 		return b, err
 	}
 	return b, b.holdfast.Start(ctx)

@@ -30,6 +30,7 @@ type sizes struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM) //nolint:forbidigo // a process starts from an empty context
 	out := flag.String("out", "docs/benchmarks.md", "the page to write")
+	figures := flag.String("index", "", "what the Go benchmarks of the index have printed, to be told of too")
 	quick := flag.Bool("quick", false, "measure little, to see that everything works")
 	rivals := flag.String("rivals", "", "only serve the webhooks to compare with, with this kubeconfig")
 	secrets := flag.String("rivals-secrets", "", "the namespace that they write Secrets to")
@@ -43,7 +44,7 @@ func main() {
 	if *rivals != "" {
 		err = serveRivals(ctx, *rivals, *secrets)
 	} else {
-		err = run(ctx, size, *out)
+		err = run(ctx, size, *figures, *out)
 	}
 	stop()
 	if err != nil {
@@ -53,17 +54,21 @@ func main() {
 }
 
 // run measures everything and writes the page.
-func run(ctx context.Context, size sizes, out string) error {
+func run(ctx context.Context, size sizes, figures, out string) error {
 	b, err := newBench(ctx, size)
 	if err != nil {
 		return err
 	}
 	defer b.close()
 	page := &report{}
-	for _, measure := range []func(context.Context, *report) error{
+	measures := []func(context.Context, *report) error{
 		// The referrers come last: they make everything that lists their namespace slow.
-		b.refusals, b.allowances, b.undo, b.list, b.freshness,
-	} {
+		b.refusals, b.allowances, b.undo, b.list, b.freshness, b.planUndo,
+	}
+	if figures != "" {
+		measures = append(measures, index(figures))
+	}
+	for _, measure := range measures {
 		if err := measure(ctx, page); err != nil {
 			return err
 		}

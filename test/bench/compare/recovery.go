@@ -58,20 +58,26 @@ func (b *bench) shell(ctx context.Context, script string, args ...string) harnes
 	return harness.Result{Stdout: string(out)}
 }
 
+// hanging makes a tier that hangs Terminating, and gives it as it was created.
+func (b *bench) hanging(ctx context.Context, name string) (*unstructured.Unstructured, error) {
+	tiers := b.client.Resource(harness.Tiers()).Namespace(namespace)
+	made, err := tiers.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "cp.nuodb.com/v1beta1", "kind": "ServiceTier",
+		"metadata": map[string]any{"name": name, "finalizers": []any{"example.com/hold"}}, "spec": map[string]any{"features": []any{}},
+	}}, metav1.CreateOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return made, tiers.Delete(ctx, name, metav1.DeleteOptions{})
+}
+
 // missing brings back n tiers, one after the other, that hang Terminating.
 func (b *bench) missing(ctx context.Context, n int, bringBack func(name string) harness.Result) (*sample, error) {
 	tiers := b.client.Resource(harness.Tiers()).Namespace(namespace)
 	s := &sample{}
 	for _, name := range b.names(n) {
-		tier := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "cp.nuodb.com/v1beta1", "kind": "ServiceTier",
-			"metadata": map[string]any{"name": name, "finalizers": []any{"example.com/hold"}}, "spec": map[string]any{"features": []any{}},
-		}}
-		made, err := tiers.Create(ctx, tier, metav1.CreateOptions{})
+		made, err := b.hanging(ctx, name)
 		if err != nil {
-			return nil, err
-		}
-		if err := tiers.Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
 			return nil, err
 		}
 		w, err := tiers.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name, ResourceVersion: made.GetResourceVersion()})
@@ -100,6 +106,25 @@ func (b *bench) missing(ctx context.Context, n int, bringBack func(name string) 
 		w.Stop()
 	}
 	return s, nil
+}
+
+// planUndo measures the plan of an undo in a namespace of many objects, none of
+// which may belong to the tier.
+func (b *bench) planUndo(ctx context.Context, r *report) error {
+	name := b.names(1)[0]
+	if _, err := b.hanging(ctx, name); err != nil {
+		return err
+	}
+	s := &sample{}
+	err := each(make([]string, 3), 1, s, func(string) error {
+		return done(b.admin.Holdfast(ctx, "recovery", "undo", "servicetier", name, "-n", namespace, "--dry-run"))
+	})
+	if err != nil {
+		return err
+	}
+	n := b.size.referrers[len(b.size.referrers)-1]
+	r.limit(fmt.Sprintf("plan of an undo beside %d objects, median of 3", n), ms(s.p50()), s.p50(), 0)
+	return nil
 }
 
 // list measures a list of many snapshots.
