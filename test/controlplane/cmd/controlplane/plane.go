@@ -19,7 +19,7 @@ import (
 
 // startTimeout bounds the start of each process; a busy machine needs more than
 // envtest's 20 s now and then.
-const startTimeout = time.Minute
+const startTimeout = 3 * time.Minute
 
 // plane is the control plane: what it is made of, and its running parts.
 type plane struct {
