@@ -19,8 +19,8 @@ import (
 	"github.com/holdfast-dev/holdfast/webhook/guard"
 )
 
-// savers is how many objects of a namespace are saved at a time.
-const savers = 8
+// savers is how many objects of a namespace or a definition are saved at a time.
+const savers = 32
 
 // saveContents saves the guarded objects of a namespace before passed, an
 // allow, is given: once it is Terminating, the right to read them may be the
@@ -34,7 +34,7 @@ func (h *Handler) saveContents(ctx context.Context, req admission.Request, r gua
 		if guarded.Snapshot == v1alpha1.SnapshotNone {
 			continue
 		}
-		n, err := h.saveAll(ctx, req, r, guarded)
+		n, err := h.saveAll(ctx, req, guarded, r.Old.GetName(), "its namespace was deleted")
 		total.Add(n)
 		if err == nil {
 			continue
@@ -59,12 +59,46 @@ func (h *Handler) saveContents(ctx context.Context, req admission.Request, r gua
 	return passed
 }
 
-// saveAll saves the objects of one resource and counts them.
-func (h *Handler) saveAll(ctx context.Context, req admission.Request, r guard.Request, guarded *profile.Guarded) (int64, error) {
+// saveInstances saves all objects of a definition before passed, an allow, is
+// given: the API server deletes them straight in its storage.
+func (h *Handler) saveInstances(ctx context.Context, req admission.Request, r guard.Request, passed outcome) outcome {
+	crd, ok := h.Profiles.CRD(r.Old.GetName())
+	if !ok {
+		return passed
+	}
+	guarded, ok := h.Profiles.Guarded(crd.Of)
+	if !ok {
+		of := crd.Guarded
+		of.Resource = crd.Of
+		guarded = &of
+	}
+	if isDryRun(req) || guarded.Snapshot == v1alpha1.SnapshotNone || r.Old.GetDeletionTimestamp() != nil {
+		return passed
+	}
+	n, err := h.saveAll(ctx, req, guarded, "", "its definition was deleted")
+	switch {
+	case err == nil:
+	case guarded.Snapshot != v1alpha1.SnapshotBestEffort:
+		return h.couldNot(guarded, "save the instances of "+r.Target().String()+" first", err)
+	default:
+		passed.why = err.Error()
+		passed.response.Warnings = append(passed.response.Warnings,
+			asWarnings(fmt.Sprintf("could not save all instances of %s before its deletion: %v", r.Target(), err))...)
+	}
+	if n > 0 && !passed.silent(r) {
+		passed.response.Warnings = append(passed.response.Warnings,
+			asWarnings(fmt.Sprintf("saved %d instances of %s before its deletion; list them with: holdfast recovery list %s", n, r.Target(), crd.Of))...)
+	}
+	return passed
+}
+
+// saveAll saves the objects of one resource in a namespace, or in all of them,
+// and counts them.
+func (h *Handler) saveAll(ctx context.Context, req admission.Request, guarded *profile.Guarded, namespace, reason string) (int64, error) {
 	if h.Contents == nil {
 		return 0, errors.New("no way to list them")
 	}
-	objects, err := h.Contents.In(ctx, r.Old.GetName(), guarded)
+	objects, err := h.Contents.In(ctx, namespace, guarded)
 	if err != nil {
 		return 0, fmt.Errorf("list %s: %w", guarded.Resource, err)
 	}
@@ -73,7 +107,7 @@ func (h *Handler) saveAll(ctx context.Context, req admission.Request, r guard.Re
 	group.SetLimit(savers)
 	for _, object := range objects {
 		group.Go(func() error {
-			err := h.saveOne(ctx, req, guarded, object)
+			err := h.saveOne(ctx, req, guarded, object, reason)
 			if err == nil {
 				saved.Add(1)
 			}
@@ -84,13 +118,13 @@ func (h *Handler) saveAll(ctx context.Context, req admission.Request, r guard.Re
 	return saved.Load(), err
 }
 
-func (h *Handler) saveOne(ctx context.Context, req admission.Request, guarded *profile.Guarded, object *unstructured.Unstructured) error {
+func (h *Handler) saveOne(ctx context.Context, req admission.Request, guarded *profile.Guarded, object *unstructured.Unstructured, reason string) error {
 	_, err := h.Snapshots.Save(ctx, guarded.Resource, object, snapshot.Provenance{
 		Operation:     "delete",
 		User:          req.UserInfo.Username,
 		RequestUID:    string(req.UID),
 		Profile:       guarded.Profile,
-		Reason:        "its namespace was deleted",
+		Reason:        reason,
 		RestoreStatus: guarded.Restore.Status,
 		RestoreOrder:  guarded.Restore.Order,
 	})

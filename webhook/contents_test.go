@@ -48,6 +48,7 @@ func TestHandleWhole(t *testing.T) {
 		}
 		return objects, nil
 	})
+	none := guard.ContentsFunc(func(context.Context, string, *profile.Guarded) ([]*unstructured.Unstructured, error) { return nil, nil })
 	unlisted := guard.ContentsFunc(func(context.Context, string, *profile.Guarded) ([]*unstructured.Unstructured, error) {
 		return nil, errors.New("no answer")
 	})
@@ -80,12 +81,16 @@ func TestHandleWhole(t *testing.T) {
 		"namespace, terminating":       {edit: of("", "namespaces", "shop", "shop", strings.Replace(shop, `"uid"`, `"deletionTimestamp":"2026-01-01T00:00:00Z","uid"`, 1)), check: inUse, contents: two, want: true, wantCode: 200, wantSave: saved},
 		"namespace, no old object":     {edit: of("", "namespaces", "shop", "shop", ""), check: free, contents: two, wantCode: 500, wantText: "sent no object"},
 		"namespace, finalize":          {reason: "a subresource deletes nothing", edit: both(namespace, func(r *admissionv1.AdmissionRequest) { r.SubResource = "finalize" }), check: inUse, contents: two, want: true, wantCode: 200},
-		"definition, allowed":          {edit: definition, check: free, want: true, wantCode: 200, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve"}},
+		"definition, allowed":          {reason: "its instances are saved first", edit: definition, check: free, contents: two, want: true, wantCode: 200, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve", "plans.billing.example /gold delete eve", "plans.billing.example /silver delete eve"}, wantText: "saved 2 instances of customresourcedefinition plans.billing.example"},
+		"definition, instances away":   {edit: definition, check: free, contents: two, storeErr: errors.New("away"), wantCode: 500, wantSave: []string{"plans.billing.example /gold delete eve", "plans.billing.example /silver delete eve"}, wantText: "could not save the instances of"},
+		"definition, not listed":       {edit: definition, check: free, contents: unlisted, wantCode: 500, wantText: "list plans.billing.example: no answer"},
+		"definition, best effort":      {profile: "    snapshot: bestEffort\n", edit: definition, check: free, contents: unlisted, want: true, wantCode: 200, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve"}, wantText: "could not save all instances"},
+		"definition, dry-run":          {edit: both(definition, dryRun), check: free, contents: two, want: true, wantCode: 200},
 		"definition, refused":          {edit: definition, check: inUse, wantCode: 403},
 		"definition, collection":       {edit: both(definition, func(r *admissionv1.AdmissionRequest) { r.Name = "" }), check: inUse, wantCode: 403},
 		"definition of something else": {edit: of("apiextensions.k8s.io", "customresourcedefinitions", "", "other.example", strings.ReplaceAll(crd, "plans.billing", "other")), check: inUse, want: true, wantCode: 200},
-		"definition, mode of its kind": {profile: "    mode: audit\n", edit: definition, check: inUse, want: true, wantCode: 200, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve"}},
-		"definition, store away":       {edit: definition, check: free, storeErr: errors.New("too large"), wantCode: 500, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve"}, wantText: "too large"},
+		"definition, mode of its kind": {profile: "    mode: audit\n", edit: definition, check: inUse, contents: none, want: true, wantCode: 200, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve"}},
+		"definition, store away":       {edit: definition, check: free, contents: none, storeErr: errors.New("too large"), wantCode: 500, wantSave: []string{"customresourcedefinitions.apiextensions.k8s.io /plans.billing.example delete eve"}, wantText: "too large"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -152,9 +152,14 @@ func (h *Handler) judge(ctx context.Context, req admission.Request, r guard.Requ
 			return passed
 		}
 	}
-	if r.Guarded.Resource == profile.NamespaceResource() {
+	switch r.Guarded.Resource {
+	case profile.NamespaceResource():
 		passed = h.saveContents(ctx, req, r, passed)
-	} else {
+	case profile.CRDResource():
+		if passed = h.saveInstances(ctx, req, r, passed); passed.response.Allowed {
+			passed = h.save(ctx, req, r, passed)
+		}
+	default:
 		passed = h.save(ctx, req, r, passed)
 	}
 	return h.settle(ctx, passed, isDryRun(req))
@@ -238,6 +243,7 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 	if err == nil {
 		passed.snapshot = record.ID
 		if !isCleanUp(r.User) && !passed.silent(r) {
+			passed.response.Warnings = append(passed.response.Warnings, partlyWarnings(r.Target(), record.Partly)...)
 			passed.response.Warnings = append(passed.response.Warnings, savedWarning(r.Target(), record.ID))
 		}
 		return passed

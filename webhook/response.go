@@ -105,3 +105,11 @@ func startsSentence(word string) bool { return word[0] >= 'A' && word[0] <= 'Z' 
 func savedWarning(target guard.Target, id string) string {
 	return fmt.Sprintf("holdfast: saved %s before its deletion; bring it back with: holdfast recovery restore %s", target, id)
 }
+
+// partlyWarnings tell the user what cannot be brought back.
+func partlyWarnings(target guard.Target, why []string) []string {
+	if len(why) == 0 {
+		return nil
+	}
+	return asWarnings(fmt.Sprintf("%s could be brought back only partly: %s.", target, strings.Join(why, "; ")))
+}

@@ -55,6 +55,7 @@ func TestRendered(t *testing.T) {
 		"default.yaml":     nil,
 		"webhook-url.yaml": {"--set", "webhookURL=https://127.0.0.1:9443"},
 		"everything.yaml":  {"--values", "testdata/everything.values.yaml"},
+		"astarte.yaml":     {"--set", "profiles={astarte},allSecrets=true"},
 	} {
 		t.Run(golden, func(t *testing.T) {
 			t.Parallel()
@@ -197,7 +198,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	// The chart without the built-in profile has one rule less.
-	const want = 17
+	const want = 20
 	if rules != want {
 		t.Errorf("%d rules, want %d", rules, want)
 	}
@@ -205,7 +206,7 @@ func TestRights(t *testing.T) {
 
 func TestRulesSayWhy(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"clusterrole.yaml", "role.yaml", "releases.yaml"} {
+	for _, name := range []string{"clusterrole.yaml", "role.yaml", "releases.yaml", "secrets.yaml"} {
 		text, err := os.ReadFile(filepath.Join("holdfast", "templates", name))
 		if err != nil {
 			t.Fatal(err)

@@ -240,7 +240,6 @@ func TestPending(t *testing.T) {
 	}
 	want := []string{
 		"spec.operators",
-		"spec.resources[0].closure",
 	}
 	if diff := cmp.Diff(want, Pending(p[0])); diff != "" {
 		t.Errorf("fields without effect (-want +got):\n%s", diff)

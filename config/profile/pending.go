@@ -4,8 +4,6 @@
 package profile
 
 import (
-	"fmt"
-
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 )
 
@@ -19,9 +17,5 @@ func Pending(p *v1alpha1.GuardProfile) []string {
 		}
 	}
 	note(len(p.Spec.Operators) > 0, "spec.operators")
-	for i, r := range p.Spec.Resources {
-		at := fmt.Sprintf("spec.resources[%d]", i)
-		note(len(r.Closure) > 0, at+".closure")
-	}
 	return fields
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 )
@@ -31,27 +30,30 @@ const (
 // Recoverability is the answer to "could it be recovered from?".
 type Recoverability struct {
 	Recovery Recovery
-	// Because are the reasons why not, in the order of the profile.
+	// Because are the reasons why not, in the order of the profile; then those
+	// why only partly, sorted.
 	Because []string
-	// Unsaved are the resources that go with the object and of which no
-	// content is saved, sorted.
-	Unsaved []schema.GroupResource
 }
 
-// String says it in words, such as "partly, without secrets".
+// String says it in words, such as "partly, because Secrets of namespace a may
+// not be read".
 func (r Recoverability) String() string {
-	switch {
-	case len(r.Because) > 0:
-		return string(r.Recovery) + ", because " + strings.Join(r.Because, "; ")
-	case len(r.Unsaved) > 0:
-		var names []string
-		for _, gr := range r.Unsaved {
-			names = append(names, gr.String())
-		}
-		return string(r.Recovery) + ", without " + strings.Join(names, ", ")
-	default:
+	if len(r.Because) == 0 {
 		return string(r.Recovery)
 	}
+	return string(r.Recovery) + ", because " + strings.Join(r.Because, "; ")
+}
+
+// With adds the reasons why an object could be brought back only partly.
+func (r Recoverability) With(partly []string) Recoverability {
+	if len(partly) == 0 {
+		return r
+	}
+	if r.Recovery == RecoveryYes {
+		r.Recovery = RecoveryPartly
+	}
+	r.Because = append(slices.Clone(r.Because), partly...)
+	return r
 }
 
 // condition is one compiled reason.
@@ -88,27 +90,11 @@ func newConditions(all []v1alpha1.Recoverability) ([]condition, error) {
 	return conditions, nil
 }
 
-// unsavedOf lists what goes with an object of r. The members of a closure are
-// not saved with it yet, whether by name only or not; those that merely refer
-// to it do not go with it.
-func unsavedOf(r *v1alpha1.GuardedResource) []schema.GroupResource {
-	var unsaved []schema.GroupResource
-	for _, m := range r.Closure {
-		if gr := schema.ParseGroupResource(m.Resource); (m.OwnedBy || m.NamePrefix != "") && !slices.Contains(unsaved, gr) {
-			unsaved = append(unsaved, gr)
-		}
-	}
-	slices.SortFunc(unsaved, compareGR)
-	return unsaved
-}
-
 // Recoverable tells whether object, one of the guarded resource, could be
-// brought back after its deletion. An error means that there is no telling.
+// brought back after its deletion if all that belongs to it were saved: yes or
+// no, by the conditions of its profile. An error means that there is no telling.
 func (g *Guarded) Recoverable(object *unstructured.Unstructured) (Recoverability, error) {
-	answer := Recoverability{Recovery: RecoveryYes, Unsaved: g.unsaved}
-	if len(g.unsaved) > 0 {
-		answer.Recovery = RecoveryPartly
-	}
+	answer := Recoverability{Recovery: RecoveryYes}
 	for _, c := range g.conditions {
 		value, _, err := c.unless.Eval(map[string]any{"object": object.Object})
 		if err != nil {

@@ -15,9 +15,8 @@ import (
 func TestRecoverable(t *testing.T) {
 	t.Parallel()
 	const embedded = "its Cassandra runs inside it (spec.cassandra.deploy is not false), so the data of all its realms would go with it"
-	unsaved := []schema.GroupResource{{Resource: "persistentvolumeclaims"}, {Resource: "secrets"}}
-	no := Recoverability{Recovery: "no", Because: []string{embedded}, Unsaved: unsaved}
-	partly := Recoverability{Recovery: "partly", Unsaved: unsaved}
+	no := Recoverability{Recovery: "no", Because: []string{embedded}}
+	yes := Recoverability{Recovery: "yes"}
 	builtin, err := Builtin("astarte")
 	if err != nil {
 		t.Fatal(err)
@@ -37,9 +36,9 @@ func TestRecoverable(t *testing.T) {
 		"v1alpha3, without the section":    {object: "{apiVersion: api.astarte-platform.org/v1alpha3, spec: {}}", want: no},
 		"v1alpha3, without a spec":         {object: "{apiVersion: api.astarte-platform.org/v1alpha3}", want: no},
 		"null":                             {object: "{apiVersion: api.astarte-platform.org/v1alpha2, spec: {cassandra: {deploy: null}}}", want: no},
-		"elsewhere":                        {object: "{apiVersion: api.astarte-platform.org/v1alpha2, spec: {cassandra: {deploy: false}}}", want: partly},
-		"elsewhere, v1alpha1":              {object: "{apiVersion: api.astarte-platform.org/v1alpha1, spec: {cassandra: {deploy: false}}}", want: partly},
-		"v2alpha1":                         {reason: "it has no embedded one", object: "{apiVersion: api.astarte-platform.org/v2alpha1, spec: {cassandra: {}}}", want: partly},
+		"elsewhere":                        {object: "{apiVersion: api.astarte-platform.org/v1alpha2, spec: {cassandra: {deploy: false}}}", want: yes},
+		"elsewhere, v1alpha1":              {object: "{apiVersion: api.astarte-platform.org/v1alpha1, spec: {cassandra: {deploy: false}}}", want: yes},
+		"v2alpha1":                         {reason: "it has no embedded one", object: "{apiVersion: api.astarte-platform.org/v2alpha1, spec: {cassandra: {}}}", want: yes},
 		"a resource that has no condition": {resource: "flows.api.astarte-platform.org", object: "{apiVersion: api.astarte-platform.org/v1alpha2}", want: Recoverability{Recovery: "yes"}},
 	}
 	for name, tc := range tests {
@@ -94,9 +93,10 @@ func TestRecoverableFaults(t *testing.T) {
 func TestRecoverabilityInWords(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]Recoverability{
-		"yes":              {Recovery: "yes"},
-		"no, because a; b": {Recovery: "no", Because: []string{"a", "b"}, Unsaved: []schema.GroupResource{{Resource: "secrets"}}},
-		"partly, without secrets, plans.billing.example": {Recovery: "partly", Unsaved: []schema.GroupResource{{Resource: "secrets"}, {Group: "billing.example", Resource: "plans"}}},
+		"yes":               {Recovery: "yes"},
+		"no, because a; b":  Recoverability{Recovery: "no", Because: []string{"a"}}.With([]string{"b"}),
+		"partly, because b": Recoverability{Recovery: "yes"}.With([]string{"b"}),
+		"no, because a":     Recoverability{Recovery: "no", Because: []string{"a"}}.With(nil),
 	} {
 		if got := r.String(); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -45,8 +45,10 @@ type Guarded struct {
 	// when they keep none.
 	Revisions *StoredRevisions
 
+	// Closure lists what belongs to the set of an object.
+	Closure []Member
+
 	conditions []condition
-	unsaved    []schema.GroupResource
 }
 
 // Reference is one place where objects of Resource name a guarded object.
@@ -111,7 +113,9 @@ func newGuarded(p *v1alpha1.GuardProfile, r *v1alpha1.GuardedResource) (*Guarded
 	if g.conditions, err = newConditions(r.Recoverable); err != nil {
 		return nil, err
 	}
-	g.unsaved = unsavedOf(r)
+	if g.Closure, err = newMembers(r.Closure); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(g.ReferencedBy, func(a, b Reference) int { return compareGR(a.Resource, b.Resource) })
 	return g, nil
 }

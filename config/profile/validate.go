@@ -92,11 +92,24 @@ func checkMember(at *field.Path, m v1alpha1.Member) field.ErrorList {
 		selectors++
 		errs = append(errs, checkPath(at.Child("referring"), m.Referring)...)
 	}
-	if m.NamePrefix != "" {
+	for name, text := range map[string]string{"namePrefix": m.NamePrefix, "name": m.Name} {
+		if text == "" {
+			continue
+		}
 		selectors++
+		if _, err := parseTemplate(text); err != nil {
+			errs = append(errs, field.Invalid(at.Child(name), text, err.Error()))
+		}
+	}
+	if m.ReleaseOf != "" {
+		selectors++
+		errs = append(errs, checkGroupResource(at.Child("releaseOf"), m.ReleaseOf)...)
+		if schema.ParseGroupResource(m.Resource) != (schema.GroupResource{Resource: "secrets"}) {
+			errs = append(errs, field.Invalid(at.Child("resource"), m.Resource, "a release is kept in secrets"))
+		}
 	}
 	if selectors != 1 {
-		errs = append(errs, field.Invalid(at, m.Resource, "exactly one of ownedBy, path, referring and namePrefix selects the members"))
+		errs = append(errs, field.Invalid(at, m.Resource, "exactly one of ownedBy, path, referring, namePrefix, name and releaseOf selects the members"))
 	}
 	return errs
 }

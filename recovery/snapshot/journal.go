@@ -46,6 +46,7 @@ func (s *Store) SetJournal(ctx context.Context, id string, j Journal) error {
 	j.At = s.now().UTC().Truncate(time.Millisecond)
 	notes := map[string]any{annotationJournal: j}
 	if j.Phase == PhaseDone {
+		s.Forget(id)
 		notes[annotationState] = status{State: StateRestored, At: j.At}
 	}
 	if err := s.annotate(ctx, id, notes); err != nil {

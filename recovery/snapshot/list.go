@@ -65,6 +65,25 @@ func (s *Store) Find(ctx context.Context, gr schema.GroupResource, namespace, na
 
 func (s *Store) list(ctx context.Context, selector string, f Filter) ([]Record, error) {
 	var records []Record
+	err := s.eachSecret(ctx, selector, func() { records = nil }, func(m metav1.Object) {
+		r := describe(m)
+		if f.matches(&r) || f.all() {
+			records = append(records, r)
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	slices.SortFunc(records, func(a, b Record) int {
+		return cmp.Or(b.LastAt().Compare(a.LastAt()), strings.Compare(a.Path(), b.Path()))
+	})
+	supersede(records)
+	return records, nil
+}
+
+// eachSecret calls each with the metadata of the Secrets that selector selects,
+// page by page. When it must begin anew it calls restart first.
+func (s *Store) eachSecret(ctx context.Context, selector string, restart func(), each func(metav1.Object)) error {
 	opts := metav1.ListOptions{
 		LabelSelector: selector,
 		FieldSelector: "type=" + string(SecretType),
@@ -74,27 +93,20 @@ func (s *Store) list(ctx context.Context, selector string, f Filter) ([]Record, 
 		page, err := s.metadata.Resource(secretsResource()).Namespace(s.namespace).List(ctx, opts)
 		if apierrors.IsResourceExpired(err) && opts.Continue != "" {
 			// The list took longer than the server keeps old states: start over.
-			records, opts.Continue = nil, ""
+			opts.Continue = ""
+			restart()
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list snapshots: %w", err)
+			return err
 		}
 		for i := range page.Items {
-			r := describe(&page.Items[i])
-			if f.matches(&r) || f.all() {
-				records = append(records, r)
-			}
+			each(&page.Items[i])
 		}
 		if opts.Continue = page.Continue; opts.Continue == "" {
-			break
+			return nil
 		}
 	}
-	slices.SortFunc(records, func(a, b Record) int {
-		return cmp.Or(b.LastAt().Compare(a.LastAt()), strings.Compare(a.Path(), b.Path()))
-	})
-	supersede(records)
-	return records, nil
 }
 
 // Get is snapshot id with its payload, verified. The error is an ErrNotFound,

@@ -106,6 +106,10 @@ type Record struct {
 	Journal *Journal `json:"journal,omitempty"`
 	// Pin says that the snapshot is to stay, whatever its age.
 	Pin *Pin `json:"pin,omitempty"`
+	// Set is the set that was taken with it, and Partly why its object could be
+	// brought back only partly from that; both are known only to whoever saved it.
+	Set    string   `json:"-"`
+	Partly []string `json:"-"`
 	// Problem says why the snapshot cannot be used, if that can be seen
 	// without the payload; the other fields may then be empty.
 	Problem string `json:"problem,omitempty"`

@@ -215,7 +215,14 @@ func TestSaveRacesRemove(t *testing.T) {
 			}
 			return false, nil, nil
 		})
-		f.save(t, obj, snapshot.Provenance{User: "bob"})
+		// By another replica, which finds out by writing that it is there.
+		other, err := snapshot.NewStore(f.kube, f.meta, namespace, func() time.Time { return f.now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Save(t.Context(), tiers, obj, snapshot.Provenance{User: "bob"}); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := f.Get(t.Context(), record.ID); err != nil || !raced {
 			t.Errorf("%s: saved again, but %v; raced %v", obj.GetName(), err, raced)
 		}

@@ -5,11 +5,9 @@ package snapshot
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -26,48 +24,41 @@ import (
 // One that is there already is read back and verified, replaced if it is damaged, and p is noted as the latest
 // attempt. ErrTooLarge means that obj can never be stored.
 func (s *Store) Save(ctx context.Context, gr schema.GroupResource, obj *unstructured.Unstructured, p Provenance) (Record, error) {
-	if obj.GetUID() == "" || obj.GetName() == "" {
-		return Record{}, errors.New("save snapshot: the object has no uid or no name")
+	v, err := s.version(ctx, gr, obj, p)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
 	}
+	if s.known.has(v.record.ID) {
+		if record, err := s.noteKnown(ctx, v); err == nil {
+			return record, nil
+		} // whatever it is, writing it finds out
+	}
+	v, sealed, err := s.seal(ctx, v)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	record, err := s.write(ctx, v.record, sealed)
+	if err != nil {
+		return Record{}, fmt.Errorf("save snapshot: %w", err)
+	}
+	s.known.add(record.ID)
+	return record, nil
+}
+
+// seal packs a version for the store.
+func (s *Store) seal(ctx context.Context, v version) (version, sealed, error) {
 	key, err := s.digestKey(ctx)
 	if err != nil {
-		return Record{}, fmt.Errorf("save snapshot: %w", err)
+		return v, sealed{}, err
 	}
-	content, err := canonical(obj)
+	payload, err := s.codec.compress(v.raw)
 	if err != nil {
-		return Record{}, fmt.Errorf("save snapshot: %w", err)
+		return v, sealed{}, err
 	}
-	raw := p.Raw
-	if raw == nil {
-		if raw, err = obj.MarshalJSON(); err != nil {
-			return Record{}, fmt.Errorf("save snapshot: encode object: %w", err)
-		}
-	}
-	record := newRecord(gr, obj, p)
-	record.ID = identity(key, string(obj.GetUID()), content)
-	record.SavedAt = s.now().UTC().Truncate(time.Millisecond)
-	record.Size = len(raw)
-	record.setStatus(status{State: cmp.Or(p.State, firstState(p.Operation)), At: record.SavedAt, Bypass: p.Bypass})
-	if p.Journal != nil {
-		journal := *p.Journal
-		journal.At = record.SavedAt
-		record.Journal = &journal
-	}
-	payload, err := s.codec.compress(raw)
-	if err != nil {
-		return Record{}, fmt.Errorf("save snapshot: %w", err)
-	}
-	first, chunks := s.split(key, record.ID, payload)
-	record.Stored, record.Chunks = len(payload), namesOf(chunks)
-	secret, err := head(record, payload, first)
-	if err != nil {
-		return Record{}, fmt.Errorf("save snapshot: %w", err)
-	}
-	record, err = s.write(ctx, record, sealed{secret, chunks, content})
-	if err != nil {
-		return Record{}, fmt.Errorf("save snapshot: %w", err)
-	}
-	return record, nil
+	first, chunks := s.split(key, v.record.ID, payload)
+	v.record.Stored, v.record.Chunks = len(payload), namesOf(chunks)
+	secret, err := head(v.record, payload, first)
+	return v, sealed{secret, chunks, v.content}, err
 }
 
 // sealed is a snapshot ready to be stored.
@@ -179,17 +170,10 @@ func (s *Store) replace(ctx context.Context, old, secret *corev1.Secret) (bool, 
 // trouble with that is only logged; a journal must be there. If the snapshot is
 // gone meanwhile, the error says NotFound.
 func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) (Record, error) {
-	attempt := &Attempt{
-		Operation: latest.Operation, User: latest.User, RequestUID: latest.RequestUID,
-		Reason: latest.Reason, Approval: latest.Approval, At: latest.SavedAt,
-	}
-	notes := map[string]any{annotationAttempt: attempt}
-	if existing.State.follows(latest.State) {
-		// It may be older than the latest version otherwise, or wrong by now.
-		notes[annotationState] = latest.status()
-	}
-	if latest.Journal != nil {
-		notes[annotationJournal] = latest.Journal
+	notes := notesOf(latest)
+	if !existing.State.follows(latest.State) {
+		// It is as it is; only that it was tried is news.
+		delete(notes, annotationState)
 	}
 	err := s.annotate(ctx, existing.ID, notes)
 	if apierrors.IsNotFound(err) {
@@ -202,7 +186,7 @@ func (s *Store) noteAttempt(ctx context.Context, existing, latest Record) (Recor
 		logr.FromContextOrDiscard(ctx).Error(err, "Latest attempt not noted", "snapshot", existing.ID)
 		return existing, nil
 	}
-	existing.LastAttempt = attempt
+	existing.LastAttempt = attemptOf(latest)
 	if notes[annotationState] != nil {
 		existing.setStatus(*latest.status())
 	}

@@ -103,6 +103,9 @@ func (s *Store) SetState(ctx context.Context, id string, to State, bypass bool) 
 			return Record{}, fmt.Errorf("note state of snapshot %s: %w", id, err)
 		}
 		r.setStatus(now)
+		if to == StateDeleted || to == StateRestored {
+			s.Forget(id) // what is noted on it from now on depends on that
+		}
 		return r, nil
 	}
 	return Record{}, fmt.Errorf("note state of snapshot %s: gave up after %d tries: somebody else keeps writing to it", id, saveTries)

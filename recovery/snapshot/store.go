@@ -35,6 +35,8 @@ type Store struct {
 
 	keyLock sync.Mutex
 	key     []byte
+
+	known known
 }
 
 // NewStore is a store in namespace, which must exist before something is saved.
@@ -76,6 +78,22 @@ func (s *Store) annotate(ctx context.Context, id string, notes map[string]any) e
 
 // annotateIf is annotate for exactly one version of the Secret, if one is given.
 func (s *Store) annotateIf(ctx context.Context, id, resourceVersion string, notes map[string]any) error {
+	return s.annotateSecret(ctx, namePrefix+id, resourceVersion, notes)
+}
+
+func (s *Store) annotateSecret(ctx context.Context, name, resourceVersion string, notes map[string]any) error {
+	patch, err := annotationPatch(resourceVersion, notes)
+	if err != nil {
+		return err
+	}
+	_, err = s.metadata.Resource(secretsResource()).Namespace(s.namespace).
+		Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	return err
+}
+
+// annotationPatch sets annotations to the JSON of notes; nil removes one. With a
+// resourceVersion it is for that one only.
+func annotationPatch(resourceVersion string, notes map[string]any) ([]byte, error) {
 	annotations := map[string]any{}
 	for name, value := range notes {
 		if value == nil {
@@ -84,7 +102,7 @@ func (s *Store) annotateIf(ctx context.Context, id, resourceVersion string, note
 		}
 		text, err := json.Marshal(value)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		annotations[name] = string(text)
 	}
@@ -92,13 +110,7 @@ func (s *Store) annotateIf(ctx context.Context, id, resourceVersion string, note
 	if resourceVersion != "" {
 		metadata["resourceVersion"] = resourceVersion
 	}
-	patch, err := json.Marshal(map[string]any{"metadata": metadata})
-	if err != nil {
-		return err
-	}
-	_, err = s.metadata.Resource(secretsResource()).Namespace(s.namespace).
-		Patch(ctx, namePrefix+id, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	return err
+	return json.Marshal(map[string]any{"metadata": metadata})
 }
 
 func (s *Store) secrets() typedcorev1.SecretInterface {

@@ -347,7 +347,9 @@ func TestNotingAnAttemptMayFail(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	first := f.save(t, tier(t), snapshot.Provenance{User: "alice"})
-	f.meta.PrependReactor("patch", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("boom") })
+	boom := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("boom") }
+	f.meta.PrependReactor("patch", "secrets", boom)
+	f.kube.PrependReactor("patch", "secrets", boom)
 	again := f.save(t, tier(t), snapshot.Provenance{User: "bob"})
 	if diff := cmp.Diff(first, again); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)

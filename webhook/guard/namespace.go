@@ -17,8 +17,8 @@ import (
 
 // Contents answers what a namespace holds, as of now.
 type Contents interface {
-	// In lists the objects of one guarded resource in a namespace, sorted by
-	// name. "Not installed" and "not namespaced" mean none.
+	// In lists the objects of one guarded resource in a namespace, or in all of
+	// them when it is empty, sorted by name. "Not installed" and "not namespaced" mean none.
 	In(ctx context.Context, namespace string, guarded *profile.Guarded) ([]*unstructured.Unstructured, error)
 }
 

@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/runtime/schema"
-
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
 
 // Recoverable refuses the deletion of an object that could not be brought back,
-// by the conditions of its profile, and tells what else would go with an object.
+// by the conditions of its profile. What could be brought back only partly may go.
 type Recoverable struct{}
 
 // Check implements Rule.
@@ -27,8 +25,7 @@ func (Recoverable) Check(_ context.Context, r Request) (Verdict, error) {
 	target := r.Target()
 	switch answer.Recovery {
 	case profile.RecoveryYes:
-	case profile.RecoveryPartly:
-		return Verdict{Warning: fmt.Sprintf("%s itself is saved and can be brought back. What belongs to it and goes with it is not saved: %s.", target, list(answer.Unsaved))}, nil
+	case profile.RecoveryPartly: // said by whoever saves it, who knows what could not be
 	case profile.RecoveryNo:
 		v := Verdict{Denied: true, Rule: "recoverable", Message: fmt.Sprintf(
 			"%s could not be brought back after its deletion: %s. It was not deleted. First save what would be lost and change what stands against it, then delete again. %s",
@@ -39,12 +36,4 @@ func (Recoverable) Check(_ context.Context, r Request) (Verdict, error) {
 		return v, nil
 	}
 	return Verdict{}, nil
-}
-
-func list(resources []schema.GroupResource) string {
-	var names []string
-	for _, gr := range resources {
-		names = append(names, gr.String())
-	}
-	return strings.Join(names, ", ")
 }

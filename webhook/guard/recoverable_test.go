@@ -34,9 +34,8 @@ func TestRecoverable(t *testing.T) {
 		wantErr  bool
 	}{
 		"no condition": {resource: "regions.billing.example"},
-		"partly": {
-			reason: "what refers to it stays, what it owns goes", resource: "plans.billing.example", spec: map[string]any{"external": true},
-			want: Verdict{Warning: "plan shop/gold itself is saved and can be brought back. What belongs to it and goes with it is not saved: secrets."},
+		"yes": {
+			reason: "what belongs to it is for whoever saves it", resource: "plans.billing.example", spec: map[string]any{"external": true},
 		},
 		"no": {
 			resource: "plans.billing.example", spec: map[string]any{"external": false, "open": true},

@@ -142,7 +142,7 @@ func (l *Live) In(ctx context.Context, namespace string, guarded *profile.Guarde
 		return nil, onlyFound(err)
 	case crdErr != nil:
 		return nil, fmt.Errorf("read the definition of %s: %w", guarded.Resource, crdErr)
-	case crd.Spec.Scope == apiextensionsv1.ClusterScoped:
+	case crd.Spec.Scope == apiextensionsv1.ClusterScoped && namespace != "":
 		return nil, nil
 	}
 	for _, version := range served(crd) {

@@ -153,9 +153,7 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 		if e.Rules, err = askRules(ctx, c, set, who, t, obj); err != nil {
 			return nil, err
 		}
-		if answer, err := guarded.Recoverable(obj); err == nil { // an error is in the rules' answer
-			e.Recoverable = answer.String()
-		}
+		e.Recoverable = recoverability(ctx, c, set, guarded, obj)
 		target := guard.Target{Resource: gr, Kind: obj.GetKind(), Namespace: t.namespace, Name: t.name}
 		if use, err := who.Of(ctx, target, -1); err == nil { // an error is in the rules' answer
 			e.addReferrers(use)

@@ -18,6 +18,7 @@ func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.AddCommand(newRecoveryScanCmd(streams))
 	cmd.AddCommand(newRecoveryListCmd(streams))
 	cmd.AddCommand(newRecoveryShowCmd(streams))
+	cmd.AddCommand(newRecoverySnapshotCmd(streams))
 	cmd.AddCommand(newRecoveryUndoCmd(streams))
 	cmd.AddCommand(newRecoveryRestoreCmd(streams))
 	cmd.AddCommand(newRecoveryInterfacesCmd(streams))

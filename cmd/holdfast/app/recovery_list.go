@@ -23,6 +23,7 @@ type recoveryListOptions struct {
 	streams genericiooptions.IOStreams
 	flags   *clusterFlags
 	output  *outputFlag
+	sets    bool
 }
 
 func newRecoveryListCmd(streams genericiooptions.IOStreams) *cobra.Command {
@@ -50,6 +51,7 @@ gone, or was replaced by another one.`,
 	}
 	o.flags = addClusterFlags(cmd)
 	o.output = addOutputFlag(cmd, outputTable, outputWide, outputJSON, outputYAML, outputName)
+	cmd.Flags().BoolVar(&o.sets, "sets", false, "list the sets, each an object and all that belongs to it, instead")
 	return cmd
 }
 
@@ -67,6 +69,9 @@ func (o *recoveryListOptions) run(ctx context.Context, args []string) error {
 	store, err := c.snapshots()
 	if err != nil {
 		return err
+	}
+	if o.sets {
+		return o.listSets(ctx, c, store, args)
 	}
 	records, err := c.selectRecords(ctx, store, args)
 	if err != nil {

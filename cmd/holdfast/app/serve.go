@@ -35,6 +35,9 @@ type serveOptions struct {
 	health      string
 	verbosity   int
 	drain       time.Duration
+	// secretNamespaces are those whose Secrets are saved in sets.
+	secretNamespaces      []string
+	secretNamespacesGiven bool
 
 	// What Complete makes of them.
 	set        *profile.Set
@@ -59,6 +62,7 @@ func newServeCmd(streams genericiooptions.IOStreams, run runServe) *cobra.Comman
 			if o.webhookURL != "" && !cmd.Flags().Changed("drain") {
 				o.drain = 0
 			}
+			o.secretNamespacesGiven = cmd.Flags().Changed("secret-namespaces")
 			if err := o.validate(); err != nil {
 				return err
 			}
@@ -85,6 +89,7 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.metrics, "metrics-bind-address", ":8080", "where /metrics is served; 0 switches it off")
 	flags.StringVar(&o.health, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
 	flags.DurationVar(&o.drain, "drain", drainDefault, "how long to go on answering after being asked to end, until the Service sends no more requests here; without a Service (--webhook-url) it ends at once by default")
+	flags.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "the namespaces whose Secrets are saved with what they belong to; "+anyNamespace+" means all (default: those whose Secrets it has the right to read)")
 	flags.IntVarP(&o.verbosity, "verbosity", "v", 0, "how much is logged: 0 what changes something, 1 every answer")
 }
 

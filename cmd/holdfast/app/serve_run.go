@@ -72,7 +72,9 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
-	upkeep.policies = func(ctx context.Context, changed func()) { followPolicies(ctx, kube, upkeep.registration.Policies, changed) }
+	upkeep.policies = func(ctx context.Context, changed func()) {
+		followPolicies(ctx, kube, upkeep.registration.Policies, changed)
+	}
 	if err := followHolders(mgr, o, upkeep); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
@@ -99,6 +101,9 @@ func addWebhooks(ctx context.Context, o *serveOptions, mgr ctrl.Manager, kube ku
 	handler, err := newHandler(ctx, o, kube, index)
 	if err != nil {
 		return err
+	}
+	if err := record(o, mgr, kube, handler); err != nil {
+		return fmt.Errorf("set up recorder: %w", err)
 	}
 	dangling, err := newDangling(o, mgr, handler.Metrics)
 	if err != nil {

@@ -4,7 +4,8 @@
 package v1alpha1
 
 // Member is one kind of object that belongs to the snapshot set of a guarded
-// object. Exactly one of OwnedBy true, Path, Referring and NamePrefix selects it.
+// object. Exactly one of OwnedBy true, Path, Referring, NamePrefix, Name and
+// ReleaseOf selects it.
 type Member struct {
 	// Resource is RESOURCE.GROUP of the members.
 	Resource string `json:"resource"`
@@ -17,6 +18,12 @@ type Member struct {
 	// NamePrefix takes the objects of the same namespace whose names begin
 	// with this text, in which kubectl JSONPaths are filled in.
 	NamePrefix string `json:"namePrefix,omitempty"`
+	// Name takes the one object of this name, in which kubectl JSONPaths are
+	// filled in; of the object's own namespace, if it has one.
+	Name string `json:"name,omitempty"`
+	// ReleaseOf takes the Secrets in which Helm keeps the release that owns this
+	// CustomResourceDefinition, RESOURCE.GROUP; they hold its manifest and hooks.
+	ReleaseOf string `json:"releaseOf,omitempty"`
 	// NamesOnly records that they exist and does not save their content.
 	NamesOnly bool `json:"namesOnly,omitempty"`
 }

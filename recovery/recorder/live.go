@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: The Holdfast Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/tools/pager"
+
+	"github.com/holdfast-dev/holdfast/config/profile"
+)
+
+// Live reads what belongs to objects from the API server, by consistent reads.
+type Live struct {
+	Client   dynamic.Interface
+	Metadata metadata.Interface
+	Profiles *profile.Set
+	// Instances lists the guarded objects of a resource in a namespace, or in
+	// all of them, in whichever version can be read.
+	Instances func(ctx context.Context, namespace string, guarded *profile.Guarded) ([]*unstructured.Unstructured, error)
+	// MaySecrets tells whether the Secrets of a namespace may be read. Nil
+	// leaves that to the API server.
+	MaySecrets func(namespace string) bool
+	// Followed answers from memory who refers by name only; ok is false for
+	// what it does not follow. It may be nil.
+	Followed func(m profile.Member, target profile.Name) (found []profile.Found, ok bool)
+
+	kinds remembered
+}
+
+var _ profile.Reader = (*Live)(nil)
+
+// NewLive is a Live that looks kinds up by definer.
+func NewLive(client dynamic.Interface, meta metadata.Interface, definer Definer) *Live {
+	return &Live{Client: client, Metadata: meta, kinds: remembered{definer: definer}}
+}
+
+// at finds how the objects of gr are read. An empty namespace comes back for a
+// kind that has none.
+func (l *Live) at(ctx context.Context, gr schema.GroupResource, namespace string) (Kind, string, bool, error) {
+	if gr == (schema.GroupResource{Resource: "secrets"}) && l.MaySecrets != nil && !l.MaySecrets(namespace) {
+		return Kind{}, "", false, profile.ErrForbidden
+	}
+	kind, installed, err := l.kinds.define(ctx, gr)
+	if !kind.Namespaced {
+		namespace = ""
+	}
+	return kind, namespace, installed, err
+}
+
+// Object implements profile.Reader.
+func (l *Live) Object(ctx context.Context, at profile.Name) (*unstructured.Unstructured, error) {
+	kind, namespace, installed, err := l.at(ctx, at.Resource, at.Namespace)
+	if err != nil || !installed {
+		return nil, err
+	}
+	o, err := l.Client.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, l.unlessGone(at, err)
+	}
+	return o, nil
+}
+
+// Look implements profile.Reader.
+func (l *Live) Look(ctx context.Context, at profile.Name) (*metav1.PartialObjectMetadata, error) {
+	kind, namespace, installed, err := l.at(ctx, at.Resource, at.Namespace)
+	if err != nil || !installed {
+		return nil, err
+	}
+	o, err := l.Metadata.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
+	if err != nil {
+		return nil, l.unlessGone(at, err)
+	}
+	return o, nil
+}
+
+// unlessGone makes "there is no such object" no error.
+func (l *Live) unlessGone(at profile.Name, err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	l.kinds.forget(at.Resource)
+	return fmt.Errorf("read %s: %w", at, err)
+}
+
+// List implements profile.Reader.
+func (l *Live) List(ctx context.Context, gr schema.GroupResource, namespace string) ([]metav1.PartialObjectMetadata, error) {
+	kind, namespace, installed, err := l.at(ctx, gr, namespace)
+	if err != nil || !installed {
+		return nil, err
+	}
+	var all []metav1.PartialObjectMetadata
+	opts := metav1.ListOptions{Limit: 500}
+	for {
+		page, err := l.Metadata.Resource(kind.Resource).Namespace(namespace).List(ctx, opts)
+		if apierrors.IsResourceExpired(err) && opts.Continue != "" {
+			all, opts.Continue = nil, ""
+			continue
+		}
+		if err != nil {
+			l.kinds.forget(gr)
+			return nil, fmt.Errorf("list %s: %w", gr, err)
+		}
+		all = append(all, page.Items...)
+		if opts.Continue = page.Continue; opts.Continue == "" {
+			return all, nil
+		}
+	}
+}
+
+// Referrers implements profile.Reader.
+func (l *Live) Referrers(ctx context.Context, m profile.Member, target profile.Name) ([]profile.Found, error) {
+	if m.NamesOnly && l.Followed != nil {
+		if found, ok := l.Followed(m, target); ok {
+			return found, nil
+		}
+	}
+	candidates, err := l.all(ctx, m.Resource)
+	if err != nil {
+		return nil, err
+	}
+	var found []profile.Found
+	for _, o := range candidates {
+		hits, err := m.Hits(o)
+		if err != nil {
+			return nil, fmt.Errorf("read what %s %s/%s refers to: %w", m.Resource, o.GetNamespace(), o.GetName(), err)
+		}
+		at := slices.IndexFunc(hits, func(h profile.Hit) bool { return h.Names(target.Namespace, target.Name) })
+		if at < 0 {
+			continue
+		}
+		f := profile.Found{
+			Name: profile.Name{Resource: m.Resource, Namespace: o.GetNamespace(), Name: o.GetName()},
+			UID:  o.GetUID(), ResourceVersion: o.GetResourceVersion(), Revision: hits[at].Revision,
+		}
+		if !m.NamesOnly {
+			f.Object = o
+		}
+		found = append(found, f)
+	}
+	return found, nil
+}
+
+// all reads all objects of a resource.
+func (l *Live) all(ctx context.Context, gr schema.GroupResource) ([]*unstructured.Unstructured, error) {
+	if guarded, ok := l.Profiles.Guarded(gr); ok && l.Instances != nil {
+		objects, err := l.Instances(ctx, "", guarded)
+		if err != nil {
+			return nil, fmt.Errorf("list %s: %w", gr, err)
+		}
+		return objects, nil
+	}
+	kind, _, installed, err := l.at(ctx, gr, "")
+	if err != nil || !installed {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	pages := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
+		return l.Client.Resource(kind.Resource).List(ctx, opts)
+	})
+	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
+		object, ok := o.(*unstructured.Unstructured)
+		if !ok {
+			return fmt.Errorf("unexpected item of type %T", o)
+		}
+		objects = append(objects, object)
+		return nil
+	})
+	if err != nil {
+		l.kinds.forget(gr)
+		return nil, fmt.Errorf("list %s: %w", gr, err)
+	}
+	return objects, nil
+}
