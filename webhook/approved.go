@@ -126,6 +126,14 @@ func (o outcome) reason() string {
 	return fmt.Sprintf("approved by %s: %s", spec.ApprovedBy, spec.Reason)
 }
 
+// approval is the name of the approval by which a request passes, if it is one.
+func (o outcome) approval() string {
+	if o.grant == nil {
+		return ""
+	}
+	return o.grant.approval.Name
+}
+
 // oneSentence is err without what would end a sentence or a line.
 func oneSentence(err error) string {
 	return strings.TrimSuffix(strings.Join(strings.Fields(err.Error()), " "), ".")

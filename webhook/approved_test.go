@@ -121,7 +121,7 @@ func TestApprovedIsToldAndRecorded(t *testing.T) {
 	if diff := cmp.Diff(want, got.AuditAnnotations); diff != "" {
 		t.Errorf("audit annotations (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"approved by alice: sold out"}, store.reasons); diff != "" {
+	if diff := cmp.Diff([]string{"ok approved by alice: sold out"}, store.reasons); diff != "" {
 		t.Errorf("reasons with the snapshots (-want +got):\n%s", diff)
 	}
 }

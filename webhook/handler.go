@@ -236,6 +236,7 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 		RequestUID:    string(req.UID),
 		Profile:       r.Guarded.Profile,
 		Reason:        passed.reason(),
+		Approval:      passed.approval(),
 		RestoreStatus: r.Guarded.Restore.Status,
 		RestoreOrder:  r.Guarded.Restore.Order,
 	})

@@ -41,7 +41,7 @@ func (s *saves) Save(_ context.Context, gr schema.GroupResource, obj *unstructur
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p.Reason != "" {
-		s.reasons = append(s.reasons, p.Reason)
+		s.reasons = append(s.reasons, p.Approval+" "+p.Reason)
 	}
 	s.seen = append(s.seen, gr.String()+" "+obj.GetNamespace()+"/"+obj.GetName()+" "+p.Operation+" "+p.User)
 	return snapshot.Record{ID: "id"}, s.err
