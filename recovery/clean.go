@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 )
 
 // systemFields are the fields of metadata that the API server writes. On
@@ -43,7 +45,7 @@ func Clean(saved *unstructured.Unstructured) (obj *unstructured.Unstructured, st
 	}
 	obj.SetFinalizers(finalizers)
 	annotations := obj.GetAnnotations()
-	delete(annotations, UndoMark)
+	delete(annotations, v1alpha1.UndoMark)
 	if polluted(annotations[corev1.LastAppliedConfigAnnotation]) {
 		delete(annotations, corev1.LastAppliedConfigAnnotation)
 	}

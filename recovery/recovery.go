@@ -24,11 +24,6 @@ import (
 )
 
 const (
-	// UndoMark is the annotation by which the admission webhook knows the
-	// removal of finalizers by an undo; its value is the object's UID. It goes
-	// with the object, and the one that is created again does not have it.
-	UndoMark = "holdfast.dev/undo"
-
 	// OperationUndo is a plan that brings back what is Terminating.
 	OperationUndo = "undo"
 	// OperationRestore is a plan that brings back what is gone.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	utilrand "k8s.io/apimachinery/pkg/util/rand"
+
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 )
 
 // rehearse tries the writes of an undo without effect, and refuses item if the
@@ -51,6 +54,9 @@ func (r *Recovery) rehearse(ctx context.Context, item *Item, live *unstructured.
 		switch {
 		case err == nil, apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
 			// Another one is at work on the object; the undo itself sees to that.
+		case wantsSnapshot(err):
+			// The webhook lets an undo have only what is saved, and the undo
+			// saves it right before. Here nothing may be written.
 		case errors.As(err, &answer):
 			item.refuse("the API server would refuse %s: %v", try.what, err)
 			return nil
@@ -59,6 +65,18 @@ func (r *Recovery) rehearse(ctx context.Context, item *Item, live *unstructured.
 		}
 	}
 	return nil
+}
+
+// wantsSnapshot says that Holdfast's webhook refused the removal of finalizers
+// for no other reason than that there is no snapshot yet.
+func wantsSnapshot(err error) bool {
+	var answer apierrors.APIStatus
+	if !errors.As(err, &answer) || answer.Status().Details == nil {
+		return false
+	}
+	return slices.ContainsFunc(answer.Status().Details.Causes, func(c metav1.StatusCause) bool {
+		return c.Type == "HoldfastFinalizers" && c.Field == "metadata.annotations["+v1alpha1.UndoMark+"]"
+	})
 }
 
 // understudy is obj under a name that is free: the object still bears its own.

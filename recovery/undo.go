@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -131,7 +132,7 @@ func stripPatch(live *unstructured.Unstructured) ([]byte, error) {
 		"uid":             live.GetUID(),
 		"resourceVersion": live.GetResourceVersion(),
 		"finalizers":      nil,
-		"annotations":     map[string]any{UndoMark: live.GetUID()},
+		"annotations":     map[string]any{v1alpha1.UndoMark: live.GetUID()},
 	}})
 }
 

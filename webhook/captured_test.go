@@ -159,13 +159,14 @@ func judgeReview(t *testing.T, set *profile.Set, body []byte, s state, want verd
 	}
 	inUse := guard.InUse{Usage: guard.UsageFunc(s.use), Profiles: set}
 	contents := guard.ContentsFunc(s.contents)
+	use := []guard.Rule{
+		inUse,
+		guard.CRD{Instances: guard.InstancesFunc(s.existing), Profiles: set},
+		guard.Namespace{Contents: contents, InUse: inUse, Profiles: set},
+	}
 	h := &Handler{
 		Profiles: set, Snapshots: store, Contents: contents, Metrics: metrics, Timeout: time.Minute,
-		Rules: []guard.Rule{
-			inUse, guard.Recoverable{},
-			guard.CRD{Instances: guard.InstancesFunc(s.existing), Profiles: set},
-			guard.Namespace{Contents: contents, InUse: inUse, Profiles: set},
-		},
+		Rules: append(use, guard.Recoverable{}), Finalizers: guard.Finalizers{Profiles: set, Use: use},
 	}
 	answer := post(t, h, string(body), "")
 	got := verdict{Allowed: answer.Allowed, Rule: answer.AuditAnnotations["rule"], Saved: len(store.seen), Says: want.Says}

@@ -38,9 +38,12 @@ type Teller interface {
 // Handler answers admission reviews. All fields but Approvals, Paused, Foreign and
 // Events are required; Contents only where profiles guard namespaces.
 type Handler struct {
-	Profiles  *profile.Set
-	Rules     []guard.Rule
-	Snapshots Saver
+	Profiles *profile.Set
+	// Rules decide about deletions, Finalizers about the removal of finalizers
+	// from what is being deleted.
+	Rules      []guard.Rule
+	Finalizers guard.Rule
+	Snapshots  Saver
 	// Contents are what is saved before a namespace goes.
 	Contents guard.Contents
 	Metrics  *Metrics
@@ -85,6 +88,8 @@ type outcome struct {
 	stays bool
 	// grant is the approval by which a request passes.
 	grant *grant
+	// operation is what was asked for, if that was not a deletion.
+	operation string
 }
 
 // silent says that the user is told nothing: audit mode is not to be noticed.
@@ -101,14 +106,22 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 		// Some other JSON decodes into an empty request.
 		return admission.Errored(http.StatusBadRequest, errors.New("this is no admission request: it names no operation or no resource"))
 	}
-	if !isDelete(req) {
+	if !isDelete(req) && !isUpdate(req) {
 		return allow()
 	}
 	guarded, ok := h.Profiles.Subject(groupResource(req), objectName(req))
 	if !ok {
 		return h.foreign(ctx, req)
 	}
-	o := h.unlessPaused(ctx, h.decide(ctx, req, guarded))
+	var o outcome
+	if isDelete(req) {
+		o = h.decide(ctx, req, guarded)
+	} else if o, ok = h.decideStrip(ctx, req, guarded); !ok {
+		return allow()
+	} else {
+		o.operation = operationStrip
+	}
+	o = h.unlessPaused(ctx, o)
 	h.Metrics.answered(o, isDryRun(req), time.Since(started))
 	report(ctx, o, isDryRun(req))
 	h.tell(req, o)
@@ -145,7 +158,7 @@ func (h *Handler) judge(ctx context.Context, req admission.Request, r guard.Requ
 	decided := r.Old.GetDeletionTimestamp() != nil || isCleanUp(r.User)
 	passed := outcome{response: allow(), verdict: verdictAllow}
 	if !decided {
-		if passed = h.check(ctx, r); !passed.response.Allowed {
+		if passed = h.check(ctx, r, h.Rules); !passed.response.Allowed {
 			passed = h.lift(ctx, askFor(req, r, v1alpha1.OperationDelete), passed)
 		}
 		if !passed.response.Allowed {
@@ -168,15 +181,15 @@ func (h *Handler) judge(ctx context.Context, req admission.Request, r guard.Requ
 // check asks the rules. What it gives back is a refusal, or how a request that
 // passes is to be answered. What one rule lets pass because of a mode is no
 // reason not to ask the next one, which may go by another mode.
-func (h *Handler) check(ctx context.Context, r guard.Request) outcome {
+func (h *Handler) check(ctx context.Context, r guard.Request, rules []guard.Rule) outcome {
 	passed := outcome{response: allow(), verdict: verdictAllow}
 	var warnings []string
-	for _, rule := range h.Rules {
+	for _, rule := range rules {
 		v, err := rule.Check(ctx, r)
 		var o outcome
 		switch {
 		case err != nil:
-			o = h.couldNot(r.Guarded, "decide whether "+r.Target().String()+" may be deleted", err)
+			o = h.couldNot(r.Guarded, decision(r), err)
 		case v.Denied:
 			o = h.denied(r, v)
 		case v.Warning != "" && r.Guarded.Mode != v1alpha1.ModeAudit:
@@ -212,7 +225,7 @@ func (h *Handler) denied(r guard.Request, v guard.Verdict) outcome {
 // couldNot is the answer when something could not be done. In a mode that
 // refuses nothing this is no reason to refuse either.
 func (h *Handler) couldNot(guarded *profile.Guarded, do string, err error) outcome {
-	message := fmt.Sprintf("holdfast could not %s, so it was not deleted: %s. Mend that and delete again; \"holdfast explain\" asks without deleting.",
+	message := fmt.Sprintf("holdfast could not %s, so nothing was changed: %s. Mend that and try again; \"holdfast explain\" asks without deleting.",
 		do, strings.TrimSuffix(strings.Join(strings.Fields(err.Error()), " "), "."))
 	switch guarded.Mode {
 	case v1alpha1.ModeWarn:
@@ -231,7 +244,7 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 		return passed
 	}
 	record, err := h.Snapshots.Save(ctx, r.Guarded.Resource, r.Old, snapshot.Provenance{
-		Operation:     "delete",
+		Operation:     operation(r),
 		User:          r.User,
 		RequestUID:    string(req.UID),
 		Profile:       r.Guarded.Profile,
@@ -243,16 +256,16 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 	h.Metrics.saved(err)
 	if err == nil {
 		passed.snapshot = record.ID
-		if !isCleanUp(r.User) && !passed.silent(r) {
+		if !isCleanUp(r.User) && !stripsByProgram(r) && !passed.silent(r) {
 			passed.response.Warnings = append(passed.response.Warnings, partlyWarnings(r.Target(), record.Partly)...)
-			passed.response.Warnings = append(passed.response.Warnings, savedWarning(r.Target(), record.ID))
+			passed.response.Warnings = append(passed.response.Warnings, savedWarning(r, record.ID))
 		}
 		return passed
 	}
 	// What is Terminating goes as soon as its finalizers do, whatever is
-	// answered here; there is nothing left that a refusal could keep.
-	bestEffort := r.Guarded.Snapshot == v1alpha1.SnapshotBestEffort || r.Old.GetDeletionTimestamp() != nil
-	if !bestEffort {
+	// answered to its deletion; there is nothing left that a refusal could keep.
+	going := r.Old.GetDeletionTimestamp() != nil && (r.New == nil || stripsByProgram(r))
+	if r.Guarded.Snapshot != v1alpha1.SnapshotBestEffort && !going {
 		return h.couldNot(r.Guarded, "save "+r.Target().String()+" first", err)
 	}
 	passed.why = err.Error()

@@ -71,7 +71,7 @@ func newHandler(t *testing.T, more string, check rule, store *saves) *Handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Handler{Profiles: profiles(t, more), Rules: []guard.Rule{check}, Snapshots: store, Metrics: metrics, Timeout: time.Minute}
+	return &Handler{Profiles: profiles(t, more), Rules: []guard.Rule{check}, Finalizers: check, Snapshots: store, Metrics: metrics, Timeout: time.Minute}
 }
 
 // request deletes plan gold of namespace shop, changed by edit.

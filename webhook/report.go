@@ -13,6 +13,9 @@ import (
 // context's logger already.
 func report(ctx context.Context, o outcome, dryRun bool) {
 	log := logf.FromContext(ctx)
+	if o.operation != "" {
+		log = log.WithValues("operation", o.operation)
+	}
 	switch {
 	case o.verdict == verdictUndecided:
 		log.Info("Deletion refused because it could not be decided", "why", o.why, "dryRun", dryRun)
@@ -37,7 +40,7 @@ func report(ctx context.Context, o outcome, dryRun bool) {
 // with the name of the webhook.
 func auditAnnotations(o outcome) map[string]string {
 	annotations := map[string]string{"verdict": o.verdict}
-	more := map[string]string{"rule": o.rule, "why": o.why, "snapshot": o.snapshot}
+	more := map[string]string{"rule": o.rule, "why": o.why, "snapshot": o.snapshot, "operation": o.operation}
 	if o.grant != nil {
 		more["approval"], more["approved"] = o.grant.approval.Name, o.reason()
 	}

@@ -31,7 +31,7 @@ func groupResource(req admission.Request) schema.GroupResource {
 
 func isDryRun(req admission.Request) bool { return ptr.Deref(req.DryRun, false) }
 
-var errNoOldObject = errors.New("the API server sent no object with the deletion, so what would go is unknown")
+var errNoOldObject = errors.New("the API server sent no object with the request, so what would go is unknown")
 
 // oldObject is the object as it is now, exactly as it was sent. Its name is
 // taken from it alone: a collection's request carries none.

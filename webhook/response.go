@@ -102,7 +102,11 @@ func Unwrap(warnings []string) string {
 func startsSentence(word string) bool { return word[0] >= 'A' && word[0] <= 'Z' }
 
 // savedWarning tells the user that what they delete can be brought back.
-func savedWarning(target guard.Target, id string) string {
+func savedWarning(r guard.Request, id string) string {
+	target := r.Target()
+	if r.New != nil {
+		return fmt.Sprintf("holdfast: saved %s as it was with its finalizers; if it goes, bring it back with: holdfast recovery restore %s", target, id)
+	}
 	return fmt.Sprintf("holdfast: saved %s before its deletion; bring it back with: holdfast recovery restore %s", target, id)
 }
 

@@ -239,7 +239,7 @@ func TestPending(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"spec.operators",
+		"spec.operators[0].release, its fence",
 	}
 	if diff := cmp.Diff(want, Pending(p[0])); diff != "" {
 		t.Errorf("fields without effect (-want +got):\n%s", diff)

@@ -36,9 +36,9 @@ func (s *Set) distinctForNamespaces() bool {
 }
 
 // Subject tells how the object called name of resource gr is guarded, if it is:
-// as a guarded object, as the definition of guarded objects, or as a namespace
-// that may hold some. A namespace has no profile and no mode of its own: both
-// are those of what it holds.
+// as a guarded object, as the definition of guarded objects, as a namespace
+// that may hold some, or as what an operator may not delete. A namespace has no
+// profile and no mode of its own: both are those of what it holds.
 func (s *Set) Subject(gr schema.GroupResource, name string) (*Guarded, bool) {
 	if g, ok := s.guarded[gr]; ok {
 		return g, true
@@ -53,5 +53,5 @@ func (s *Set) Subject(gr schema.GroupResource, name string) (*Guarded, bool) {
 			return &Guarded{Resource: gr, Mode: v1alpha1.ModeEnforce, Snapshot: v1alpha1.SnapshotNone, DistinctApprover: s.distinctForNamespaces()}, true
 		}
 	}
-	return nil, false
+	return s.denied(gr, name)
 }

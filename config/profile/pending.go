@@ -4,6 +4,8 @@
 package profile
 
 import (
+	"fmt"
+
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 )
 
@@ -16,6 +18,8 @@ func Pending(p *v1alpha1.GuardProfile) []string {
 			fields = append(fields, field)
 		}
 	}
-	note(len(p.Spec.Operators) > 0, "spec.operators")
+	for i, o := range p.Spec.Operators {
+		note(o.Release != nil, fmt.Sprintf("spec.operators[%d].release, its fence", i))
+	}
 	return fields
 }

@@ -23,7 +23,9 @@ type Set struct {
 	profiles []*v1alpha1.GuardProfile
 	guarded  map[schema.GroupResource]*Guarded
 	crds     map[string]*CRD // by name
-	digest   string
+	// operators are those of all profiles.
+	operators []*Operator
+	digest    string
 }
 
 // Guarded is one guarded resource.
@@ -79,6 +81,13 @@ func NewSet(profiles ...*v1alpha1.GuardProfile) (*Set, error) {
 			s.guarded[g.Resource] = g
 		}
 		s.addCRDs(p)
+		for i := range p.Spec.Operators {
+			op, err := newOperator(p, &p.Spec.Operators[i])
+			if err != nil {
+				return nil, fmt.Errorf("profile %q: %w", p.Name, err)
+			}
+			s.operators = append(s.operators, op)
+		}
 	}
 	digest, err := digestOf(s.profiles)
 	if err != nil {

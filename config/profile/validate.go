@@ -4,6 +4,7 @@
 package profile
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/google/cel-go/cel"
@@ -43,7 +44,7 @@ func Validate(p *v1alpha1.GuardProfile) field.ErrorList {
 		errs = append(errs, checkResource(at, r)...)
 	}
 	for i, o := range p.Spec.Operators {
-		errs = append(errs, checkOperator(spec.Child("operators").Index(i), o)...)
+		errs = append(errs, checkOperator(spec.Child("operators").Index(i), o, seen)...)
 	}
 	return errs
 }
@@ -133,7 +134,8 @@ func checkRecoverability(at *field.Path, c v1alpha1.Recoverability) field.ErrorL
 	return errs
 }
 
-func checkOperator(at *field.Path, o v1alpha1.Operator) field.ErrorList {
+// checkOperator checks an operator of a profile that guards these resources.
+func checkOperator(at *field.Path, o v1alpha1.Operator, guarded map[string]bool) field.ErrorList {
 	var errs field.ErrorList
 	if o.Release != nil {
 		for i, crd := range o.Release.OfCRDs {
@@ -151,10 +153,16 @@ func checkOperator(at *field.Path, o v1alpha1.Operator) field.ErrorList {
 		errs = append(errs, checkNotEmpty(saAt.Child("name"), sa.Name)...)
 	}
 	for i, r := range o.RequiredFor {
-		errs = append(errs, checkGroupResource(at.Child("requiredFor").Index(i), r)...)
+		bad := checkGroupResource(at.Child("requiredFor").Index(i), r)
+		if len(bad) == 0 && !guarded[schema.ParseGroupResource(r).String()] {
+			bad = append(bad, field.Invalid(at.Child("requiredFor").Index(i), r, "must be one of the profile's resources: nothing else is asked about when it is deleted"))
+		}
+		errs = append(errs, bad...)
 	}
 	for i, d := range o.DenyDeletes {
-		errs = append(errs, checkGroupResource(at.Child("denyDeletes").Index(i).Child("resource"), d.Resource)...)
+		denyAt := at.Child("denyDeletes").Index(i)
+		errs = append(errs, checkGroupResource(denyAt.Child("resource"), d.Resource)...)
+		errs = append(errs, checkPrefix(denyAt.Child("namePrefix"), d.NamePrefix)...)
 	}
 	return errs
 }
@@ -179,6 +187,22 @@ func checkGroupResource(at *field.Path, text string) field.ErrorList {
 func checkPath(at *field.Path, text string) field.ErrorList {
 	if _, err := ParsePath(text); err != nil {
 		return field.ErrorList{field.Invalid(at, text, err.Error())}
+	}
+	return nil
+}
+
+// nameText is what names of objects are made of.
+var nameText = regexp.MustCompile(`^[A-Za-z0-9.:_-]*$`)
+
+func checkPrefix(at *field.Path, text string) field.ErrorList {
+	prefix, err := ParseTemplate(text)
+	if err != nil {
+		return field.ErrorList{field.Invalid(at, text, err.Error())}
+	}
+	for _, part := range prefix.Texts() {
+		if !nameText.MatchString(part) {
+			return field.ErrorList{field.Invalid(at, text, "no name of an object has such characters")}
+		}
 	}
 	return nil
 }

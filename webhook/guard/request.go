@@ -13,13 +13,17 @@ import (
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
 
-// Request is one deletion that somebody asks for.
+// Request is one deletion that somebody asks for, or one removal of finalizers
+// from what is being deleted.
 type Request struct {
 	// Guarded tells how the resource is guarded.
 	Guarded *profile.Guarded
 	// Old is the object as it is now. Its name and namespace are the target:
 	// those of the admission request are empty for a collection.
 	Old *unstructured.Unstructured
+	// New is the object without the finalizers that are to be removed; nil for
+	// a deletion.
+	New *unstructured.Unstructured
 	// User is the name of whoever asks.
 	User string
 }
@@ -27,6 +31,13 @@ type Request struct {
 // Target is the object that would go.
 func (r Request) Target() Target {
 	return Target{Resource: r.Guarded.Resource, Kind: r.Old.GetKind(), Namespace: r.Old.GetNamespace(), Name: r.Old.GetName()}
+}
+
+// Marked says that the request bears the mark of an undo: it sets it to the
+// object's UID, where it was not before.
+func (r Request) Marked() bool {
+	uid := string(r.Old.GetUID())
+	return r.New != nil && uid != "" && r.New.GetAnnotations()[v1alpha1.UndoMark] == uid && r.Old.GetAnnotations()[v1alpha1.UndoMark] != uid
 }
 
 // Target names an object.

@@ -51,6 +51,8 @@ type Options struct {
 	CABundle []byte
 	// Holding are the namespaces that hold guarded objects.
 	Holding []string
+	// Operators are those of each profile, by its name, as far as they are known.
+	Operators map[string]Accounts
 	// Owner lets the configuration go with the installation; it may be nil.
 	Owner *metav1.OwnerReference
 }
@@ -96,6 +98,8 @@ func Build(set *profile.Set, o Options) *admissionv1.ValidatingWebhookConfigurat
 	}
 	config.Webhooks = append(config.Webhooks, definitionEntries(set, o)...)
 	config.Webhooks = append(config.Webhooks, namespaceEntries(set, o)...)
+	config.Webhooks = append(config.Webhooks, finalizerEntries(set, o)...)
+	config.Webhooks = append(config.Webhooks, deniedDeleteEntries(set, o)...)
 	return config
 }
 

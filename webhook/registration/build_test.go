@@ -22,7 +22,17 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func nuodb(t *testing.T) *profile.Set {
 	t.Helper()
-	p, err := profile.Builtin("nuodb")
+	return builtin(t, "nuodb")
+}
+
+func astarte(t *testing.T) *profile.Set {
+	t.Helper()
+	return builtin(t, "astarte")
+}
+
+func builtin(t *testing.T, name string) *profile.Set {
+	t.Helper()
+	p, err := profile.Builtin(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +56,11 @@ func TestBuild(t *testing.T) {
 		"service": {nuodb(t), Options{Namespace: "holdfast-system", ServiceName: "holdfast", CABundle: []byte("CA"), Owner: &metav1.OwnerReference{
 			APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole", Name: "holdfast", UID: "u-1",
 		}}},
-		"url":         {nuodb(t), Options{Namespace: "holdfast-system", URL: "https://127.0.0.1:9443/", CABundle: []byte("CA")}},
-		"holding":     {nuodb(t), Options{Namespace: "holdfast-system", ServiceName: "holdfast", Holding: []string{"mall", "shop"}}},
+		"url":     {nuodb(t), Options{Namespace: "holdfast-system", URL: "https://127.0.0.1:9443/", CABundle: []byte("CA")}},
+		"holding": {nuodb(t), Options{Namespace: "holdfast-system", ServiceName: "holdfast", Holding: []string{"mall", "shop"}}},
+		"operators": {astarte(t), Options{Namespace: "holdfast-system", ServiceName: "holdfast", Holding: []string{"shop"}, Operators: map[string]Accounts{
+			"astarte": {Users: []string{"system:serviceaccount:kube-system:astarte-operator", "system:serviceaccount:ops:helper"}, Known: true},
+		}}},
 		"no-profiles": {none, Options{Namespace: "holdfast-system", ServiceName: "holdfast"}},
 	}
 	for name, tc := range tests {
@@ -131,7 +144,7 @@ func TestBuildBlastRadius(t *testing.T) {
 				t.Errorf("%s: a rule for some versions makes the API server convert:\n%s", w.Name, diff)
 			}
 		}
-		if strings.Contains(w.Name, "namespace.") {
+		if strings.HasSuffix(w.Name, "namespace.holdfast.dev") {
 			if len(w.NamespaceSelector.MatchExpressions) != 0 {
 				t.Errorf("%s: Holdfast's own namespace may go without being asked about", w.Name)
 			}

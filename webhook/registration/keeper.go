@@ -45,6 +45,9 @@ type Keeper struct {
 	Now func() time.Time
 	// Policies are what the API server is to judge by itself.
 	Policies []Policy
+	// Operators are the names under which the operators of each profile make
+	// requests. Nil where that is not followed.
+	Operators func() map[string]Accounts
 }
 
 // State is how things stand with what is registered.
@@ -97,6 +100,9 @@ func (k *Keeper) look(ctx context.Context, caBundle []byte) (State, *admissionv1
 			// What was listed before counts until it is known better.
 			o.Holding = union(o.Holding, heldBy(live))
 		}
+	}
+	if k.Operators != nil {
+		o.Operators = k.Operators()
 	}
 	want := Build(k.Profiles, o)
 	if found {

@@ -181,8 +181,12 @@ func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage
 	if err != nil {
 		return answer{}, err
 	}
+	operators, err := newOperators(c.config)
+	if err != nil {
+		return answer{}, err
+	}
 	handler := &webhook.Handler{
-		Profiles: set, Rules: newRules(set, who, live), Metrics: metrics, Timeout: time.Minute,
+		Profiles: set, Rules: newRules(set, facts{who: who, live: live, operators: operators}), Metrics: metrics, Timeout: time.Minute,
 		Approvals: &approvals.Store{Client: c.dynamic, Now: time.Now}, Paused: pausedBy(c.kube),
 	}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{

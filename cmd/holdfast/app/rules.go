@@ -13,15 +13,36 @@ import (
 	"github.com/holdfast-dev/holdfast/webhook/usage"
 )
 
+// facts are what the rules ask about.
+type facts struct {
+	who       guard.Usage
+	live      *instances.Live
+	operators guard.Operators
+	saved     guard.Saved
+}
+
 // newRules are the rules that decide about deletions, for the server and for
 // whoever asks what the server would answer.
-func newRules(set *profile.Set, who guard.Usage, live *instances.Live) []guard.Rule {
-	inUse := guard.InUse{Usage: who, Profiles: set}
+func newRules(set *profile.Set, f facts) []guard.Rule {
+	return append(inUseRules(set, f),
+		guard.Recoverable{},
+		guard.Operator{Operators: f.operators, Profiles: set},
+		guard.DeniedDelete{Operators: f.operators, Contents: f.live, Profiles: set},
+	)
+}
+
+// newFinalizers is the rule for the removal of finalizers.
+func newFinalizers(set *profile.Set, f facts) guard.Rule {
+	return guard.Finalizers{Operators: f.operators, Saved: f.saved, Profiles: set, Use: inUseRules(set, f)}
+}
+
+// inUseRules are those by which something counts as in use.
+func inUseRules(set *profile.Set, f facts) []guard.Rule {
+	inUse := guard.InUse{Usage: f.who, Profiles: set}
 	return []guard.Rule{
 		inUse,
-		guard.Recoverable{},
-		guard.CRD{Instances: live, Profiles: set},
-		guard.Namespace{Contents: live, InUse: inUse, Profiles: set},
+		guard.CRD{Instances: f.live, Profiles: set},
+		guard.Namespace{Contents: f.live, InUse: inUse, Profiles: set},
 	}
 }
 

@@ -35,7 +35,6 @@ import (
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/approvals"
-	"github.com/holdfast-dev/holdfast/webhook/guard"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
 
@@ -65,9 +64,6 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := errors.Join(mgr.Add(index), mgr.AddReadyzCheck("usage", index.Ready)); err != nil {
 		return fmt.Errorf("set up index: %w", err)
 	}
-	if err := addWebhooks(ctx, o, mgr, kube, index); err != nil {
-		return fmt.Errorf("set up webhook: %w", err)
-	}
 	upkeep, err := newUpkeep(ctx, o, mgr, kube, cert)
 	if err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
@@ -77,6 +73,13 @@ func serve(ctx context.Context, o *serveOptions) error {
 	}
 	if err := followHolders(mgr, o, upkeep); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
+	}
+	operators, err := followOperators(mgr, o, upkeep)
+	if err != nil {
+		return fmt.Errorf("set up upkeep: %w", err)
+	}
+	if err := addWebhooks(ctx, o, mgr, kube, facts{who: index, operators: operators}); err != nil {
+		return fmt.Errorf("set up webhook: %w", err)
 	}
 	if err := errors.Join(upkeep.addTo(mgr), followPause(mgr, metrics.Registry, upkeep.trigger)); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
@@ -97,8 +100,8 @@ func serve(ctx context.Context, o *serveOptions) error {
 }
 
 // addWebhooks makes what the API server asks answered.
-func addWebhooks(ctx context.Context, o *serveOptions, mgr ctrl.Manager, kube kubernetes.Interface, index guard.Usage) error {
-	handler, err := newHandler(ctx, o, kube, index)
+func addWebhooks(ctx context.Context, o *serveOptions, mgr ctrl.Manager, kube kubernetes.Interface, f facts) error {
+	handler, err := newHandler(ctx, o, kube, f)
 	if err != nil {
 		return err
 	}
@@ -178,7 +181,7 @@ func newManager(o *serveOptions, cert *certs.Keeper) (ctrl.Manager, error) {
 	})
 }
 
-func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface, who guard.Usage) (*webhook.Handler, error) {
+func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface, f facts) (*webhook.Handler, error) {
 	snapshots, err := newSnapshots(o)
 	if err != nil {
 		return nil, err
@@ -191,13 +194,14 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface,
 	if err != nil {
 		return nil, err
 	}
-	existing, err := newInstances(o.restConfig)
-	if err != nil {
+	if f.live, err = newInstances(o.restConfig); err != nil {
 		return nil, err
 	}
+	f.saved = savedIn(snapshots)
 	return &webhook.Handler{
-		Profiles: o.set, Rules: newRules(o.set, who, existing), Snapshots: snapshots, Contents: existing, Metrics: answers,
-		Approvals: &approvals.Store{Client: existing.Client, Now: time.Now}, Paused: pausedBy(kube),
+		Profiles: o.set, Rules: newRules(o.set, f), Finalizers: newFinalizers(o.set, f),
+		Snapshots: snapshots, Contents: f.live, Metrics: answers,
+		Approvals: &approvals.Store{Client: f.live.Client, Now: time.Now}, Paused: pausedBy(kube),
 		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),
 	}, nil
 }

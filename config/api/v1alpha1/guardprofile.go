@@ -10,6 +10,11 @@ const (
 	APIVersion = "holdfast.dev/v1alpha1"
 	// GuardProfileKind is the kind of a GuardProfile.
 	GuardProfileKind = "GuardProfile"
+
+	// UndoMark is the annotation by which the admission webhook knows the
+	// removal of finalizers by an undo; its value is the object's UID. It goes
+	// with the object, and the one that is created again does not have it.
+	UndoMark = "holdfast.dev/undo"
 )
 
 // GuardProfile says which resources of one system are guarded, what refers to

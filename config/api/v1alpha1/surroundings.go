@@ -96,6 +96,7 @@ type ServiceAccount struct {
 // DeniedDelete is a deletion that the operator itself may not make.
 type DeniedDelete struct {
 	Resource string `json:"resource"`
-	// NamePrefix limits it to names that begin with this text.
+	// NamePrefix limits it to names that begin with this text, in which kubectl
+	// JSONPaths are filled in with the profile's objects of the same namespace.
 	NamePrefix string `json:"namePrefix,omitempty"`
 }

@@ -36,6 +36,8 @@ func installAstarte(ctx SpecContext, version string) {
 		names = append(names, crd.GetName())
 	}
 	Expect(harness.Served(ctx, cluster.Config, names...)).To(Succeed())
+	// Nothing of it is deleted without an operator.
+	Expect(harness.Operator{Namespace: "astarte-operator", Release: "astarte", CRDs: names}.Install(ctx, admin)).To(Succeed())
 	DeferCleanup(func(ctx SpecContext) {
 		for _, name := range names {
 			Eventually(func(g Gomega) {
