@@ -53,6 +53,13 @@ func (h *Handler) decideStrip(ctx context.Context, req admission.Request, guarde
 		return outcome{}, false
 	}
 	r := guard.Request{Guarded: guarded, Old: old, New: updated, User: req.UserInfo.Username}
+	o = h.judgeStrip(ctx, req, r)
+	o.about = reference(old)
+	return o, true
+}
+
+// judgeStrip decides, and saves the last state of what may go.
+func (h *Handler) judgeStrip(ctx context.Context, req admission.Request, r guard.Request) outcome {
 	passed := outcome{response: allow(), verdict: verdictAllow}
 	// What the control plane finishes was decided before.
 	if !isCleanUp(r.User) && r.User != apiServer {
@@ -60,10 +67,10 @@ func (h *Handler) decideStrip(ctx context.Context, req admission.Request, guarde
 			passed = h.lift(ctx, askFor(req, r, v1alpha1.OperationStripFinalizers), passed)
 		}
 		if !passed.response.Allowed {
-			return passed, true
+			return passed
 		}
 	}
-	return h.settle(ctx, h.save(ctx, req, r, passed), isDryRun(req)), true
+	return h.settle(ctx, h.save(ctx, req, r, passed), isDryRun(req))
 }
 
 func (h *Handler) stripRules() []guard.Rule {

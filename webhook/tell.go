@@ -32,6 +32,9 @@ func (h *Handler) tell(req admission.Request, o outcome) {
 		return
 	}
 	e := events.Event{Object: o.about, Action: "Delete", Warning: true}
+	if o.operation != "" {
+		e.Action = "StripFinalizers"
+	}
 	by := " (asked for by " + req.UserInfo.Username + ")"
 	switch {
 	case o.verdict == verdictDeny:

@@ -37,7 +37,7 @@ func TestTell(t *testing.T) {
 		"refused":           {check: inUse, want: about(true, "DeletionRefused", "plan shop/gold is in use. (asked for by eve)")},
 		"refused, dry-run":  {check: inUse, edit: dryRun},
 		"collection":        {reason: "the object is known from what was sent", check: inUse, edit: func(r *admissionv1.AdmissionRequest) { r.Name = "" }, want: about(true, "DeletionRefused", "plan shop/gold is in use. (asked for by eve)")},
-		"undecided":         {check: broken, want: about(true, "DeletionUndecided", `holdfast could not decide whether plan shop/gold may be deleted, so it was not deleted: list subscriptions: no answer. Mend that and delete again; "holdfast explain" asks without deleting. (asked for by eve)`)},
+		"undecided":         {check: broken, want: about(true, "DeletionUndecided", `holdfast could not decide whether plan shop/gold may be deleted, so nothing was changed: list subscriptions: no answer. Mend that and try again; "holdfast explain" asks without deleting. (asked for by eve)`)},
 		"saved and gone":    {reason: "the snapshot and the log tell it; nobody looks for what is gone", check: free},
 		"saved and held":    {check: free, edit: old(strings.Replace(plan, `"uid"`, `"finalizers":["example.com/hold"],"uid"`, 1)), want: about(false, "SavedBeforeDeletion", "saved before its deletion by eve: id; 'holdfast recovery list' and 'restore' bring it back")},
 		"saved, dry-run":    {check: free, edit: dryRun},

@@ -198,7 +198,7 @@ func TestRights(t *testing.T) {
 		}
 	}
 	// The chart without the built-in profile has one rule less.
-	const want = 20
+	const want = 22
 	if rules != want {
 		t.Errorf("%d rules, want %d", rules, want)
 	}
