@@ -141,9 +141,14 @@ var _ = Describe("What is deleted already", func() {
 			contents[s.ResourceVersion] = true
 		}
 
-		By("going when its operator lets it")
-		_, err := client.Resource(harness.Tiers()).Namespace(namespace).Patch(ctx, "going", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
-		Expect(err).NotTo(HaveOccurred())
+		By("going with its finalizers, when nobody uses it")
+		strip := func() error {
+			_, err := client.Resource(harness.Tiers()).Namespace(namespace).Patch(ctx, "going", types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+			return err
+		}
+		Expect(strip()).To(MatchError(ContainSubstring("is in use by 1 object")))
+		expectDone(admin.Kubectl(ctx, "delete", "database", "late", "-n", namespace))
+		Eventually(strip).Should(Succeed())
 		Expect(object(ctx, harness.Tiers(), namespace, "going")).To(BeNil())
 	})
 
@@ -159,7 +164,8 @@ var _ = Describe("What is deleted already", func() {
 			}
 		})
 		expectDone(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
-		expectDone(admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		expectDone(admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`,
+			"--as=system:serviceaccount:nuodb:operator", "--as-group=system:masters"))
 		Expect(object(ctx, harness.Tiers(), namespace, "going")).To(BeNil())
 
 		r := admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace)

@@ -47,7 +47,10 @@ var _ = Describe("A reference that leads to nothing", func() {
 		r = apply(ctx, namespace, "going")
 		expectDone(r)
 		Expect(r.Stderr).To(ContainSubstring("servicetier " + namespace + "/going in {.spec.type.tierRef}, which is being deleted."))
-		expectDone(admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		expectDone(apply(ctx, namespace, "good")) // while it is in use it stays
+		Eventually(func() int {
+			return admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`).Code
+		}).Should(BeZero())
 	})
 
 	It("is made without a word and without a wait when Holdfast is away", func(ctx SpecContext) {

@@ -59,6 +59,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	put(ctx, "", free)
 	put(ctx, "", astartes)
 	Expect(harness.Served(ctx, stage.Cluster.Config, "widgets.free.example", "astartes.api.astarte-platform.org")).To(Succeed())
+	// Without it no Astarte is deleted.
+	Expect(harness.Operator{Namespace: "astarte-operator", Release: "astarte", CRDs: []string{"astartes.api.astarte-platform.org"}}.Install(ctx, admin)).To(Succeed())
 	// So that the garbage collector knows the CRDs.
 	Expect(stage.Cluster.RestartControllerManager()).To(Succeed())
 	Expect(holdfast.Start(ctx)).To(Succeed())

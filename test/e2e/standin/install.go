@@ -59,6 +59,10 @@ func (o *Operator) InstallKinds(ctx context.Context, admin harness.Runner, names
 			return nil, fmt.Errorf("install kinds: %s", r.Stderr)
 		}
 	}
+	// Without its Deployment it would be away, and nothing of it be deleted.
+	if err := (harness.Operator{Namespace: namespace, Release: Release, CRDs: names}).Install(ctx, admin); err != nil {
+		return nil, err
+	}
 	_, err = o.Kube.CoreV1().Secrets(namespace).Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "sh.helm.release.v1." + Release + ".v1", Labels: map[string]string{"owner": "helm", "name": Release, "status": "deployed", "version": "1"}},
 		Type:       "helm.sh/release.v1", StringData: map[string]string{"release": "manifest and hooks"},
