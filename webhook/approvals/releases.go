@@ -31,8 +31,12 @@ type Releases struct {
 }
 
 // Start watches until ctx ends. While there is no definition there are no
-// approvals; it is tried again.
+// approvals; it is tried again. What was known when it watched last is
+// forgotten: approvals may have been taken back since.
 func (r *Releases) Start(ctx context.Context) error {
+	r.mu.Lock()
+	r.known = nil
+	r.mu.Unlock()
 	informer := dynamicinformer.NewFilteredDynamicInformer(r.Client, Resource(), "", 0, cache.Indexers{}, nil).Informer()
 	if err := informer.SetWatchErrorHandlerWithContext(func(context.Context, *cache.Reflector, error) {}); err != nil {
 		return err

@@ -50,3 +50,24 @@ func TestReleases(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A leader that leads again must not go by what it knew the last time.
+func TestReleasesStartAnew(t *testing.T) {
+	t.Parallel()
+	store, client := newStore(t, noon)
+	r := &Releases{Client: client, Now: store.Now, Changed: func() {}}
+	r.known = map[string]*v1alpha1.DeletionApproval{"gone": approval("gone", func(a *v1alpha1.DeletionApproval) {
+		a.Spec.Resource, a.Spec.Namespace, a.Spec.Name = "release", "ops", "billing"
+	})}
+	if !r.Approved("ops", "billing") {
+		t.Fatal("it does not count to begin with")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r.Approved("ops", "billing") {
+		t.Error("an approval that was taken back meanwhile counts still")
+	}
+}
