@@ -4,12 +4,21 @@
 package operators
 
 import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -177,11 +186,48 @@ var _ = Describe("An object whose definition is being deleted", func() {
 		if o := object(ctx, v1, house, "f"); o == nil || o.GetDeletionTimestamp() != nil {
 			Fail("the API server has deleted it all the same")
 		}
-		err := client.Resource(v1).Namespace(house).Delete(ctx, "f", metav1.DeleteOptions{})
-		Expect(err).To(MatchError(ContainSubstring("customresourcedefinition " + crd + " is being deleted, so flow " + house + "/f could not be created again")))
-		Expect(object(ctx, v1, house, "f").GetDeletionTimestamp()).To(BeNil())
+		// The API server cannot convert what it would delete, and so does not
+		// come to ask; one whose webhook has just come back would.
+		answer := review(ctx, object(ctx, v1, house, "f"), "flows")
+		Expect(answer.Allowed).To(BeFalse())
+		Expect(answer.Result.Code).To(BeEquivalentTo(403))
+		Expect(answer.Result.Message).To(ContainSubstring("customresourcedefinition " + crd + " is being deleted, so flow " + house + "/f could not be created again"))
 	})
 })
+
+// review asks the running Holdfast about a deletion, as the API server would.
+func review(ctx context.Context, o *unstructured.Unstructured, resource string) *admissionv1.AdmissionResponse {
+	GinkgoHelper()
+	config, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, "holdfast", metav1.GetOptions{})
+	Expect(err).NotTo(HaveOccurred())
+	to := config.Webhooks[0].ClientConfig
+	raw, err := o.MarshalJSON()
+	Expect(err).NotTo(HaveOccurred())
+	gvk := o.GroupVersionKind()
+	body, err := json.Marshal(admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
+		Request: &admissionv1.AdmissionRequest{
+			UID: "review", Operation: admissionv1.Delete, Namespace: o.GetNamespace(), Name: o.GetName(),
+			Resource:  metav1.GroupVersionResource{Group: gvk.Group, Version: gvk.Version, Resource: resource},
+			OldObject: runtime.RawExtension{Raw: raw},
+		},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	roots := x509.NewCertPool()
+	Expect(roots.AppendCertsFromPEM(to.CABundle)).To(BeTrue())
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, *to.URL, bytes.NewReader(body))
+	Expect(err).NotTo(HaveOccurred())
+	request.Header.Set("Content-Type", "application/json")
+	caller := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	defer caller.CloseIdleConnections()
+	response, err := caller.Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	defer response.Body.Close() //nolint:errcheck // it was only read
+	var answer admissionv1.AdmissionReview
+	Expect(json.NewDecoder(response.Body).Decode(&answer)).To(Succeed())
+	Expect(answer.Response).NotTo(BeNil())
+	return answer.Response
+}
 
 var _ = Describe("The volume of an Astarte's own Cassandra", func() {
 	It("is not deleted by the operator, which may delete the others", func(ctx SpecContext) {
