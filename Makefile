@@ -46,8 +46,9 @@ reliability: ## Run the suite of faults and random operations with its long coun
 FUZZTIME ?= 30s
 
 .PHONY: fuzz
-fuzz: ## Fuzz the decoders of reviews and triggers, reference paths, profiles, names and identifiers (FUZZTIME=30s each)
+fuzz: ## Fuzz the decoders of reviews, stored snapshots and triggers, reference paths, profiles, names and identifiers (FUZZTIME=30s each)
 	go test ./webhook -run '^$$' -fuzz FuzzReview -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
+	go test ./recovery/snapshot -run '^$$' -fuzz FuzzDecode -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	go test ./config/profile -run '^$$' -fuzz FuzzPath -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	go test ./config/profile -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 	go test ./recovery/purge -run '^$$' -fuzz FuzzNames -fuzztime $(FUZZTIME) -fuzzminimizetime 10x

@@ -19,7 +19,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/holdfast-dev/holdfast/config/profile"
@@ -192,11 +194,25 @@ func sentTo(t *testing.T, config *admissionregistrationv1.ValidatingWebhookConfi
 	entries := []string{}
 	for _, w := range config.Webhooks {
 		if slices.ContainsFunc(w.Rules, func(r admissionregistrationv1.RuleWithOperations) bool { return ruleTakes(r, review.Request) }) &&
-			conditionsHold(t, w.MatchConditions, raw.Request) {
+			namespaceTakes(t, w.NamespaceSelector, review.Request) && conditionsHold(t, w.MatchConditions, raw.Request) {
 			entries = append(entries, w.Name)
 		}
 	}
 	return entries
+}
+
+// namespaceTakes says that selector takes the namespace of req, whose only label
+// is its name; a cluster-scoped object has none and is taken by every selector.
+func namespaceTakes(t *testing.T, selector *metav1.LabelSelector, req *admissionv1.AdmissionRequest) bool {
+	t.Helper()
+	if req.Namespace == "" {
+		return true
+	}
+	takes, err := metav1.LabelSelectorAsSelector(selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return takes.Matches(labels.Set{"kubernetes.io/metadata.name": req.Namespace})
 }
 
 func ruleTakes(r admissionregistrationv1.RuleWithOperations, req *admissionv1.AdmissionRequest) bool {

@@ -35,8 +35,8 @@ type Teller interface {
 	Tell(e events.Event)
 }
 
-// Handler answers admission reviews. All fields but Approvals, Paused, Foreign and
-// Events are required; Contents only where profiles guard namespaces.
+// Handler answers admission reviews. All fields but Namespace, Approvals, Paused,
+// Foreign and Events are required; Contents only where profiles guard namespaces.
 type Handler struct {
 	Profiles *profile.Set
 	// Rules decide about deletions, Finalizers about the removal of finalizers
@@ -52,6 +52,9 @@ type Handler struct {
 	// Timeout is how long a decision may take; it must end before the API
 	// server gives up, which would hide the reason.
 	Timeout time.Duration
+	// Namespace is Holdfast's own, of which its deletion and that of snapshots
+	// are asked about. Empty means that nothing there is guarded.
+	Namespace string
 	// Approvals are asked when a rule refuses; nil where there are none.
 	Approvals Approvals
 	// Paused is asked when something would be refused; nil means never paused.
@@ -109,7 +112,7 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	if !isDelete(req) && !isUpdate(req) {
 		return allow()
 	}
-	guarded, ok := h.Profiles.Subject(groupResource(req), objectName(req))
+	guarded, ok := h.subject(req)
 	if !ok {
 		return h.foreign(ctx, req)
 	}
@@ -127,6 +130,18 @@ func (h *Handler) Handle(ctx context.Context, req admission.Request) admission.R
 	h.tell(req, o)
 	o.response.AuditAnnotations = auditAnnotations(o)
 	return o.response
+}
+
+// subject tells how what would be deleted is guarded, if it is.
+func (h *Handler) subject(req admission.Request) (*profile.Guarded, bool) {
+	gr := groupResource(req)
+	snapshots := gr == guard.SecretResource() && req.Namespace == h.Namespace
+	guarded, ok := h.Profiles.Subject(gr, objectName(req))
+	if h.Namespace != "" && (snapshots || !ok && gr == profile.NamespaceResource() && objectName(req) == h.Namespace) {
+		// Whatever profiles say of Secrets elsewhere, a snapshot is not saved itself.
+		return &profile.Guarded{Resource: gr, Mode: v1alpha1.ModeEnforce, Snapshot: v1alpha1.SnapshotNone}, true
+	}
+	return guarded, ok
 }
 
 func (h *Handler) foreign(ctx context.Context, req admission.Request) admission.Response {
@@ -250,6 +265,7 @@ func (h *Handler) save(ctx context.Context, req admission.Request, r guard.Reque
 		Profile:       r.Guarded.Profile,
 		Reason:        passed.reason(),
 		Approval:      passed.approval(),
+		Raw:           req.OldObject.Raw,
 		RestoreStatus: r.Guarded.Restore.Status,
 		RestoreOrder:  r.Guarded.Restore.Order,
 	})

@@ -16,6 +16,15 @@
 // name is a keyed digest, because an unkeyed one would let a reader of names
 // confirm a guess of a Secret's content.
 //
+// An object that does not fit into one Secret goes over several: further ones
+// hold parts of the payload, and the snapshot's own, which names them, is
+// written last. Parts that no snapshot names are what is left of a write that
+// was cut off; they are swept when they are old.
+//
+// What becomes of the object later is noted in annotations: its state, the latest
+// attempt, the journal of a recovery, a pin. A Policy says which versions need
+// not be kept.
+//
 // What a list shows is in annotations, so that listing never moves payloads.
 // The payload carries its own copy of the record and a checksum: a snapshot
 // that was changed or cut off is an error of that snapshot, never of the list.

@@ -145,3 +145,33 @@ func (s *Store) secret(ctx context.Context, id string) (*corev1.Secret, error) {
 	}
 	return secret, nil
 }
+
+// Describe is the record of snapshot id, without its payload. The error is an
+// ErrNotFound or that of the API server.
+func (s *Store) Describe(ctx context.Context, id string) (Record, error) {
+	if !ValidID(id) {
+		return Record{}, fmt.Errorf("%w: %q", ErrNotFound, id)
+	}
+	m, err := s.metadata.Resource(secretsResource()).Namespace(s.namespace).Get(ctx, namePrefix+id, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return Record{}, fmt.Errorf("%w: %q", ErrNotFound, id)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("get snapshot %q: %w", id, err)
+	}
+	return describe(m), nil
+}
+
+// OwnerOf is the ID of the snapshot that a Secret of that metadata makes or is a
+// part of, by its name, which cannot be edited; false if it is neither.
+func OwnerOf(m metav1.Object) (string, bool) {
+	name := m.GetName()
+	if id, ok := strings.CutPrefix(name, namePrefix); ok && ValidID(id) {
+		return id, true
+	}
+	if rest, ok := strings.CutPrefix(name, chunkPrefix); ok {
+		id, _, _ := strings.Cut(rest, "-")
+		return id, ValidID(id)
+	}
+	return "", false
+}

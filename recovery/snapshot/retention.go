@@ -35,8 +35,9 @@ type Removal struct {
 
 // Retained is what a policy makes of snapshots.
 type Retained struct {
-	// Remove are those that go, the oldest first.
+	// Remove are those that go, the oldest first; Sets go before them.
 	Remove []Removal
+	Sets   []SetRecord
 	// Count, Bytes and Oldest are those of what stays.
 	Count  int
 	Bytes  int64

@@ -13,6 +13,7 @@
 //	crd            DELETE of the definition of guarded objects while there are any
 //	namespace      DELETE of a namespace that holds guarded objects
 //	finalizers     UPDATE that takes finalizers from what is Terminating and still in use
+//	own            DELETE of the latest copy of an object that is gone
 //
 // A rule that cannot decide returns an error, which is never a verdict: the
 // webhook answers it with 500, so that nothing is allowed by accident.

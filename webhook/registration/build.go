@@ -100,6 +100,7 @@ func Build(set *profile.Set, o Options) *admissionv1.ValidatingWebhookConfigurat
 	config.Webhooks = append(config.Webhooks, namespaceEntries(set, o)...)
 	config.Webhooks = append(config.Webhooks, finalizerEntries(set, o)...)
 	config.Webhooks = append(config.Webhooks, deniedDeleteEntries(set, o)...)
+	config.Webhooks = append(config.Webhooks, ownEntry(set, o))
 	return config
 }
 

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -144,9 +143,9 @@ func TestBuildBlastRadius(t *testing.T) {
 				t.Errorf("%s: a rule for some versions makes the API server convert:\n%s", w.Name, diff)
 			}
 		}
-		if strings.HasSuffix(w.Name, "namespace.holdfast.dev") {
-			if len(w.NamespaceSelector.MatchExpressions) != 0 {
-				t.Errorf("%s: Holdfast's own namespace may go without being asked about", w.Name)
+		if w.Name == "own.holdfast.dev" {
+			if got := w.NamespaceSelector.MatchExpressions[0]; got.Operator != "In" || got.Values[0] != "hf" {
+				t.Errorf("%s: it takes more than Holdfast's own namespace: %+v", w.Name, got)
 			}
 			continue
 		}

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/utils/ptr"
 
@@ -61,7 +60,7 @@ func namespaceEntries(set *profile.Set, o Options) []admissionv1.ValidatingWebho
 	var entries []admissionv1.ValidatingWebhook
 	others := []admissionv1.MatchCondition{{Name: "first-delete", Expression: firstDelete}}
 	if len(o.Holding) > 0 {
-		entries = append(entries, namespaceEntry(set, o, admissionv1.ValidatingWebhook{
+		entries = append(entries, deletionEntry(set, o, admissionv1.ValidatingWebhook{
 			Name: holdingEntry, Rules: rules, FailurePolicy: ptr.To(admissionv1.Fail),
 			MatchConditions: []admissionv1.MatchCondition{
 				{Name: "first-delete", Expression: firstDelete},
@@ -70,19 +69,11 @@ func namespaceEntries(set *profile.Set, o Options) []admissionv1.ValidatingWebho
 		}))
 		others = append(others, admissionv1.MatchCondition{Name: "holds-none", Expression: "!(oldObject == null || " + listed + ")"})
 	}
-	other := namespaceEntry(set, o, admissionv1.ValidatingWebhook{
+	other := deletionEntry(set, o, admissionv1.ValidatingWebhook{
 		Name: "other-namespace.holdfast.dev", Rules: rules, FailurePolicy: ptr.To(admissionv1.Ignore), MatchConditions: others,
 	})
 	other.TimeoutSeconds = ptr.To[int32](otherSeconds)
 	return append(entries, other)
-}
-
-// namespaceEntry takes Holdfast's own namespace too: it is the one thing of
-// Holdfast's that its deletion is asked about.
-func namespaceEntry(set *profile.Set, o Options, w admissionv1.ValidatingWebhook) admissionv1.ValidatingWebhook {
-	w = deletionEntry(set, o, w)
-	w.NamespaceSelector = &metav1.LabelSelector{}
-	return w
 }
 
 // isOneOf is a condition on the object's name. The names of definitions and

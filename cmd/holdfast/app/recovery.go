@@ -19,6 +19,8 @@ func newRecoveryCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	cmd.AddCommand(newRecoveryListCmd(streams))
 	cmd.AddCommand(newRecoveryShowCmd(streams))
 	cmd.AddCommand(newRecoverySnapshotCmd(streams))
+	cmd.AddCommand(newRecoveryDiffCmd(streams))
+	cmd.AddCommand(newRecoveryPinCmd(streams), newRecoveryUnpinCmd(streams), newRecoveryPruneCmd(streams))
 	cmd.AddCommand(newRecoveryUndoCmd(streams))
 	cmd.AddCommand(newRecoveryRestoreCmd(streams))
 	cmd.AddCommand(newRecoveryInterfacesCmd(streams))

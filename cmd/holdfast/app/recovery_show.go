@@ -11,15 +11,11 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
-
-// masked stands for the values of a Secret.
-const masked = "***"
 
 type recoveryShowOptions struct {
 	streams genericiooptions.IOStreams
@@ -160,26 +156,6 @@ func because(operation, user, reason, approval string) string {
 		text += ": " + reason
 	}
 	return text
-}
-
-// mask hides the values of a Secret, and says whether it had to.
-func mask(obj *unstructured.Unstructured) bool {
-	if obj.GroupVersionKind().Group != "" || obj.GetKind() != "Secret" {
-		return false
-	}
-	for _, field := range []string{"data", "stringData"} {
-		if values, ok := obj.Object[field].(map[string]any); ok {
-			for key := range values {
-				values[key] = masked
-			}
-		}
-	}
-	annotations := obj.GetAnnotations()
-	if _, ok := annotations[corev1.LastAppliedConfigAnnotation]; ok {
-		annotations[corev1.LastAppliedConfigAnnotation] = masked
-		obj.SetAnnotations(annotations)
-	}
-	return true
 }
 
 // namedSnapshot is a snapshot as the command line names it.

@@ -8,6 +8,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -21,7 +22,7 @@ func Main(ctx context.Context, args []string, streams genericiooptions.IOStreams
 	cmd := newRootCmd(streams) //nolint:contextcheck // the commands take theirs from ExecuteContext
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(ctx)
-	if err != nil {
+	if err != nil && !errors.Is(err, errSilent) {
 		_, _ = fmt.Fprintln(streams.ErrOut, "holdfast: "+oneLine(err))
 	}
 	return exitCode(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/certs"
 	"github.com/holdfast-dev/holdfast/config/profile"
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
 // drainDefault is how long it may take until every node sends requests elsewhere.
@@ -38,11 +39,14 @@ type serveOptions struct {
 	// secretNamespaces are those whose Secrets are saved in sets.
 	secretNamespaces      []string
 	secretNamespacesGiven bool
+	keep                  *retentionFlags
+	pruneEvery            time.Duration
 
 	// What Complete makes of them.
 	set        *profile.Set
 	hosts      []string
 	restConfig *rest.Config
+	policy     snapshot.Policy
 }
 
 // runServe runs the server; tests of the flags replace it.
@@ -90,6 +94,8 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.health, "health-probe-bind-address", ":8081", "where /healthz and /readyz are served")
 	flags.DurationVar(&o.drain, "drain", drainDefault, "how long to go on answering after being asked to end, until the Service sends no more requests here; without a Service (--webhook-url) it ends at once by default")
 	flags.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "the namespaces whose Secrets are saved with what they belong to; "+anyNamespace+" means all (default: those whose Secrets it has the right to read)")
+	o.keep = addRetentionFlags(flags)
+	flags.DurationVar(&o.pruneEvery, "prune-every", 10*time.Minute, "how often saved versions that need not be kept are removed; it leaves the latest of each object, what is pinned and what a recovery works from")
 	flags.IntVarP(&o.verbosity, "verbosity", "v", 0, "how much is logged: 0 what changes something, 1 every answer")
 }
 
@@ -106,10 +112,16 @@ func (o *serveOptions) validate() error {
 	if o.drain < 0 {
 		return usagef("--drain %s: must be 0 or more", o.drain)
 	}
+	if o.pruneEvery <= 0 {
+		return usagef("--prune-every %s: must be more than 0", o.pruneEvery)
+	}
 	if o.verbosity < 0 {
 		return usagef("--verbosity %d: must be 0 or more", o.verbosity)
 	}
 	var err error
+	if o.policy, err = o.keep.policy(); err != nil {
+		return err
+	}
 	if o.hosts, err = certs.Hosts(o.service, o.namespace, o.webhookURL); err != nil {
 		return usagef("--webhook-url: %w", err)
 	}

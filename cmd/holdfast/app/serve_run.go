@@ -35,6 +35,8 @@ import (
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/approvals"
+	"github.com/holdfast-dev/holdfast/webhook/guard"
+	"github.com/holdfast-dev/holdfast/webhook/own"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
 
@@ -71,7 +73,7 @@ func serve(ctx context.Context, o *serveOptions) error {
 	upkeep.policies = func(ctx context.Context, changed func()) {
 		followPolicies(ctx, kube, upkeep.registration.Policies, changed)
 	}
-	if err := followHolders(mgr, o, upkeep); err != nil {
+	if err := errors.Join(followHolders(mgr, o, upkeep), keepBounds(o, upkeep)); err != nil {
 		return fmt.Errorf("set up upkeep: %w", err)
 	}
 	operators, err := followOperators(mgr, o, upkeep)
@@ -197,9 +199,11 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface,
 	if f.live, err = newInstances(o.restConfig); err != nil {
 		return nil, err
 	}
+	own := guard.Own{Copies: &own.Copies{Snapshots: snapshots, Metadata: f.live.Metadata, Kinds: f.live.Kinds}, Namespace: o.namespace}
 	f.saved = savedIn(snapshots)
 	return &webhook.Handler{
-		Profiles: o.set, Rules: newRules(o.set, f), Finalizers: newFinalizers(o.set, f),
+		Profiles: o.set, Rules: append(newRules(o.set, f), own), Finalizers: newFinalizers(o.set, f),
+		Namespace: o.namespace,
 		Snapshots: snapshots, Contents: f.live, Metrics: answers,
 		Approvals: &approvals.Store{Client: f.live.Client, Now: time.Now}, Paused: pausedBy(kube),
 		Timeout: decisionTime, Foreign: foreign(o.set.Digest()),

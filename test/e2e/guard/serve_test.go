@@ -25,7 +25,7 @@ var _ = Describe("'holdfast serve'", func() {
 	It("is granted what it uses and no more", func(ctx SpecContext) {
 		account := admin.As(holdfast.Kubeconfig)
 		for _, forbidden := range [][]string{
-			{"delete", "secrets", "-n", holdfast.Namespace},
+			{"delete", "secrets", "-n", "kube-system"},
 			{"list", "secrets", "-n", "kube-system"},
 			{"delete", "servicetiers.cp.nuodb.com", "-A"},
 			{"update", "servicetiers.cp.nuodb.com", "-A"},

@@ -74,6 +74,10 @@ var _ = Describe("Without a place to save to", func() {
 			Expect(holdfast.Stop()).To(Succeed())
 			Expect(holdfast.Start(ctx)).To(Succeed())
 		})
+		// It holds the last copies of what other specs deleted.
+		r := admin.Kubectl(ctx, "delete", "namespace", holdfast.Namespace, "--wait=false")
+		Expect(r.Stderr).To(ContainSubstring("holds the latest copies of objects that are gone"))
+		expectDone(admin.Holdfast(ctx, "approve", "namespaces", holdfast.Namespace, "--reason", "it is a test", "--yes"))
 		expectDone(admin.Kubectl(ctx, "delete", "namespace", holdfast.Namespace, "--wait=false"))
 		By("while it goes")
 		refusedAtAll(ctx)
