@@ -107,12 +107,17 @@ func lacks(before, after []string) bool {
 	return slices.ContainsFunc(before, func(f string) bool { return !slices.Contains(after, f) })
 }
 
-// operation is what is asked for, as snapshots and approvals name it.
+// operation is what is asked for, as snapshots name it. That of an undo says
+// the same of the same version as the undo itself.
 func operation(r guard.Request) string {
-	if r.New != nil {
+	switch {
+	case r.Marked():
+		return "undo"
+	case r.New != nil:
 		return operationStrip
+	default:
+		return operationDelete
 	}
-	return operationDelete
 }
 
 // decision is what has to be decided about r.

@@ -87,7 +87,7 @@ func TestHandleFinalizers(t *testing.T) {
 		"foreign kind":                      {check: inUse, edit: strips(func(r *admissionv1.AdmissionRequest) { r.Resource.Resource = "invoices" }), want: true, wantCode: 200},
 		"store away":                        {check: free, edit: strips(), storeErr: away, wantCode: 500, wantSave: []string{saved}, wantText: "could not save plan shop/gold first"},
 		"store away, by a program":          {reason: "its work does not wait for Holdfast", check: free, edit: strips(asUser(program)), storeErr: away, want: true, wantCode: 200, wantSave: []string{"plans.billing.example shop/gold strip-finalizers " + program}},
-		"store away, an undo":               {reason: "it has saved it itself", check: free, edit: strips(marked), storeErr: away, want: true, wantCode: 200, wantSave: []string{saved}},
+		"store away, an undo":               {reason: "it has saved it itself", check: free, edit: strips(marked), storeErr: away, want: true, wantCode: 200, wantSave: []string{"plans.billing.example shop/gold undo eve"}},
 		"best effort, store away":           {profile: "    snapshot: bestEffort\n", check: free, edit: strips(), storeErr: away, want: true, wantCode: 200, wantSave: []string{saved}},
 		"warn":                              {profile: "    mode: warn\n", check: inUse, edit: strips(), want: true, wantCode: 200, wantSave: []string{saved}, wantText: "would be refused"},
 		"audit":                             {profile: "    mode: audit\n", check: inUse, edit: strips(), want: true, wantCode: 200, wantSave: []string{saved}},
