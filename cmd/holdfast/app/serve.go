@@ -24,18 +24,19 @@ const drainDefault = 5 * time.Second
 
 // serveOptions are what 'holdfast serve' is told on its command line.
 type serveOptions struct {
-	streams     genericiooptions.IOStreams
-	config      *genericclioptions.ConfigFlags
-	profiles    *profileFlags
-	namespace   string
-	port        int
-	webhookURL  string
-	service     string
-	clusterRole string
-	metrics     string
-	health      string
-	verbosity   int
-	drain       time.Duration
+	streams          genericiooptions.IOStreams
+	config           *genericclioptions.ConfigFlags
+	profiles         *profileFlags
+	namespace        string
+	port             int
+	webhookURL       string
+	service          string
+	clusterRole      string
+	metrics          string
+	health           string
+	continuousBackup bool
+	verbosity        int
+	drain            time.Duration
 	// secretNamespaces are those whose Secrets are saved in sets.
 	secretNamespaces      []string
 	secretNamespacesGiven bool
@@ -96,6 +97,7 @@ func (o *serveOptions) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.secretNamespaces, "secret-namespaces", nil, "the namespaces whose Secrets are saved with what they belong to; "+anyNamespace+" means all (default: those whose Secrets it has the right to read)")
 	o.keep = addRetentionFlags(flags)
 	flags.DurationVar(&o.pruneEvery, "prune-every", 10*time.Minute, "how often saved versions that need not be kept are removed; it leaves the latest of each object, what is pinned and what a recovery works from")
+	flags.BoolVar(&o.continuousBackup, "continuous-backup", true, "save every version of guarded objects as it is seen, and whole sets, so that also what is deleted without being asked can be brought back; without it they are saved only before a deletion")
 	flags.IntVarP(&o.verbosity, "verbosity", "v", 0, "how much is logged: 0 what changes something, 1 every answer")
 }
 

@@ -71,6 +71,9 @@ func record(o *serveOptions, mgr manager.Manager, kube kubernetes.Interface, han
 		return err
 	}
 	handler.Snapshots = keeper.Sets
+	if !o.continuousBackup {
+		return nil
+	}
 	return mgr.Add(everyReplica(keeper.Start))
 }
 

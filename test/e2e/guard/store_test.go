@@ -42,7 +42,7 @@ var _ = Describe("Without a place to save to", func() {
 		for _, resource := range []schema.GroupVersionResource{harness.Tiers(), harness.Features()} {
 			status := statusOf(client.Resource(resource).Namespace(namespace).Delete(ctx, "used", deleteNow()))
 			Expect(status.Code).To(BeEquivalentTo(500))
-			Expect(status.Message).To(And(ContainSubstring("could not save"), ContainSubstring("was not deleted"), ContainSubstring(why)))
+			Expect(status.Message).To(And(ContainSubstring("could not save"), ContainSubstring("nothing was changed"), ContainSubstring(why)))
 			err := client.Resource(resource).Namespace(namespace).DeleteCollection(ctx, deleteNow(), metav1.ListOptions{})
 			Expect(statusOf(err).Code).To(BeEquivalentTo(500))
 			expectUntouched(ctx, resource, namespace, "used")

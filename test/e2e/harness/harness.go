@@ -112,6 +112,9 @@ func (h *Holdfast) values(options Options) (map[string]any, error) {
 	loopback := func(i int) string { return fmt.Sprintf("127.0.0.1:%d", ports[i]) }
 	h.WebhookURL, h.MetricsURL, h.HealthURL = "https://"+loopback(0), "http://"+loopback(1), "http://"+loopback(2)
 	values := map[string]any{
+		// Suites that are about it switch it on; the others can tell by what is
+		// saved what the admission has done.
+		"continuousBackup":       false,
 		"profiles":               options.Profiles,
 		"webhookURL":             h.WebhookURL,
 		"port":                   ports[0],

@@ -87,7 +87,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	holdfast, err = harness.Install(ctx, cluster, harness.Options{
 		Profiles:     []string{"astarte", "nuodb"},
 		ProfileFiles: map[string]string{"stores.yaml": stores},
-		Values:       map[string]any{"secretNamespaces": []string{house, operators}},
+		Values:       map[string]any{"continuousBackup": true, "secretNamespaces": []string{house, operators}},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	admin = holdfast.Admin()

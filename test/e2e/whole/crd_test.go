@@ -5,6 +5,7 @@ package whole
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -31,6 +32,7 @@ var _ = Describe("The definition of a guarded resource", func() {
 		uid := object(ctx, definitions(), "", crates).GetUID()
 		before := saved(ctx, "customresourcedefinitions.apiextensions.k8s.io")
 
+		slices.Sort(houses)
 		r := admin.Kubectl(ctx, "delete", "crd", crates)
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring(fmt.Sprintf("customresourcedefinition %s has 5 instances in namespaces %s, %s, %s and 1 more", crates, houses[0], houses[1], houses[2])))
