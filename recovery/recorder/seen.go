@@ -25,14 +25,20 @@ type guardedSink struct {
 	guarded *profile.Guarded
 }
 
+// own says that object is Holdfast's own, which is never guarded: where Secrets
+// are, each snapshot would make another one, of itself.
+func (s *guardedSink) own(object metav1.Object) bool {
+	return object.GetNamespace() == s.r.Store.Namespace()
+}
+
 func (s *guardedSink) one(object metav1.Object) {
-	if o, ok := object.(*unstructured.Unstructured); ok {
+	if o, ok := object.(*unstructured.Unstructured); ok && !s.own(o) {
 		s.r.seen(s.guarded, o)
 	}
 }
 
 func (s *guardedSink) gone(object metav1.Object) {
-	if o, ok := object.(*unstructured.Unstructured); ok {
+	if o, ok := object.(*unstructured.Unstructured); ok && !s.own(o) {
 		s.r.changed(s.guarded.Resource, o, true)
 		s.r.hasEnded(o.GetUID(), ended{s.guarded, profile.Name{Resource: s.guarded.Resource, Namespace: o.GetNamespace(), Name: o.GetName()}, o})
 	}

@@ -6,9 +6,11 @@
 package own
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -73,7 +75,7 @@ func (c *Copies) AllLast(ctx context.Context, most int) (first []guard.Copy, mor
 		return nil, false, err
 	}
 	var doubt error
-	for i := range latest(records) {
+	for _, i := range surest(records) {
 		missing, err := c.missing(ctx, &records[i])
 		switch {
 		case err != nil:
@@ -89,6 +91,25 @@ func (c *Copies) AllLast(ctx context.Context, most int) (first []guard.Copy, mor
 		}
 	}
 	return first, false, unless(len(first) > 0, doubt)
+}
+
+// surest are the places of the latest versions, those first whose objects are
+// gone for sure and then those that somebody tried to delete: most of the rest
+// exist, and asking for each takes time.
+func surest(records []snapshot.Record) []int {
+	places := slices.Collect(latest(records))
+	rank := func(i int) int {
+		switch records[i].State {
+		case snapshot.StateDeleted:
+			return 0
+		case snapshot.StateAttempted:
+			return 1
+		default:
+			return 2
+		}
+	}
+	slices.SortStableFunc(places, func(a, b int) int { return cmp.Compare(rank(a), rank(b)) })
+	return places
 }
 
 func unless(enough bool, err error) error {

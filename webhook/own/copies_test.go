@@ -203,6 +203,20 @@ func TestAllLast(t *testing.T) {
 			t.Errorf("first %d, more %v (-want +got):\n%s", most, more, diff)
 		}
 	}
+	// What is gone for sure comes first, and is enough whoever can be asked.
+	records, err := w.Snapshots.List(t.Context(), snapshot.Filter{Name: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.kinds.err = errors.New("boom")
+	if _, err := w.Snapshots.SetState(t.Context(), records[0].ID, snapshot.StateDeleted, true); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := names(3); cmp.Diff([]string{"a"}, got) != "" {
+		t.Errorf("with nobody to ask: %v", got)
+	}
+	w = newWorld(t)
+	w.save(t, "a", "u-a", 1)
 	w.kinds.err = errors.New("boom")
 	if _, _, err := w.AllLast(t.Context(), 3); err == nil || !strings.Contains(err.Error(), "plan shop/a: boom") {
 		t.Errorf("error %v: what is unknown may be missing", err)

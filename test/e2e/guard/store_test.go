@@ -74,7 +74,10 @@ var _ = Describe("Without a place to save to", func() {
 			Expect(holdfast.Stop()).To(Succeed())
 			Expect(holdfast.Start(ctx)).To(Succeed())
 		})
-		// It holds the last copies of what other specs deleted.
+		// It holds the last copy of what is deleted here.
+		namespace := newNamespace(ctx)
+		create(ctx, namespace, tier)
+		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
 		r := admin.Kubectl(ctx, "delete", "namespace", holdfast.Namespace, "--wait=false")
 		Expect(r.Stderr).To(ContainSubstring("holds the latest copies of objects that are gone"))
 		expectDone(admin.Holdfast(ctx, "approve", "namespaces", holdfast.Namespace, "--reason", "it is a test", "--yes"))

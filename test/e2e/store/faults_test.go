@@ -70,13 +70,13 @@ func deleteMany(ctx context.Context, resource schema.GroupVersionResource, n int
 var _ = Describe("With a store that fails", func() {
 	It("because the quota is used up, what must be saved stays, and what need not goes, counted and with a warning", func(ctx SpecContext) {
 		namespace := newNamespace(ctx)
-		create(ctx, drafts(), namespace, "draft", map[string]any{})
 		const quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: full}, spec: {hard: {count/secrets: '0'}}}"
 		done(admin.RunInput(ctx, quota, "kubectl", "create", "-n", holdfast.Namespace, "-f", "-"))
 		DeferCleanup(func(ctx SpecContext) {
 			done(admin.Kubectl(ctx, "delete", "resourcequota", "full", "-n", holdfast.Namespace))
 		})
 		Expect(deleteMany(ctx, notes(), 5)).To(BeZero())
+		create(ctx, drafts(), namespace, "draft", map[string]any{})
 		before := failures(ctx)
 		r := admin.Kubectl(ctx, "delete", "draft", "draft", "-n", namespace)
 		done(r)
