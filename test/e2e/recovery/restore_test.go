@@ -50,13 +50,13 @@ var _ = Describe("recovery restore", func() {
 		line := strings.TrimSpace(r.Stdout)
 		Expect(line).To(Equal("servicetiers.cp.nuodb.com/" + space + "/n0.small/" + id))
 		r = admin.Holdfast(ctx, "recovery", "list", "-n", space)
-		Expect(r.Stdout).To(MatchRegexp(`%s +servicetiers\.cp\.nuodb\.com +%s +n0\.small +\d+s +alice +gone\n`, id, space))
+		Expect(r.Stdout).To(MatchRegexp(`%s +servicetiers\.cp\.nuodb\.com +%s +n0\.small +\d+s +alice +attempted +gone\n`, id, space))
 		expectDone(admin.Holdfast(ctx, "recovery", "restore", line, "--dry-run"))
 		expectDone(admin.Holdfast(ctx, "recovery", "restore", line, "--yes"))
 		after := expectBack(ctx, harness.Tiers(), before)
 		Expect(after.GetGeneration()).To(Equal(int64(1)))
 		r = admin.Holdfast(ctx, "recovery", "list", "-n", space, "-o", "wide")
-		Expect(r.Stdout).To(MatchRegexp(`alice +present +delete +nuodb .*restore done\n`))
+		Expect(r.Stdout).To(MatchRegexp(`alice +restored +present +delete +nuodb .*restore done\n`))
 	})
 
 	It("points owners at their new selves and drops those that are gone, before the garbage collector does", func(ctx SpecContext) {

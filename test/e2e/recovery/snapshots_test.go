@@ -115,7 +115,7 @@ var _ = Describe("A snapshot", func() {
 		Expect(err).NotTo(HaveOccurred())
 		obj := &unstructured.Unstructured{Object: tierObject("space", "big")}
 		obj.SetUID("11111111-0000-0000-0000-000000000000")
-		noise := make([]byte, 1<<20)
+		noise := make([]byte, 13<<20) // in base64 more than any API server takes
 		_, err = rand.Read(noise)
 		Expect(err).NotTo(HaveOccurred())
 		obj.Object["spec"] = map[string]any{"noise": base64.StdEncoding.EncodeToString(noise)}
