@@ -220,3 +220,12 @@ func TestIn(t *testing.T) {
 		})
 	}
 }
+
+// Nothing in Holdfast's own namespace is guarded, nor even asked for.
+func TestOwnNamespaceHoldsNothing(t *testing.T) {
+	t.Parallel()
+	found, err := (&Live{Own: "hf"}).In(t.Context(), "hf", &profile.Guarded{})
+	if err != nil || len(found) != 0 {
+		t.Errorf("found %v, %v", found, err)
+	}
+}

@@ -199,6 +199,7 @@ func newHandler(ctx context.Context, o *serveOptions, kube kubernetes.Interface,
 	if f.live, err = newInstances(o.restConfig); err != nil {
 		return nil, err
 	}
+	f.live.Own = o.namespace
 	own := guard.Own{Copies: &own.Copies{Snapshots: snapshots, Metadata: f.live.Metadata, Kinds: f.live.Kinds}, Namespace: o.namespace}
 	f.saved = savedIn(snapshots)
 	return &webhook.Handler{
