@@ -84,7 +84,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 		status := statusOf(client.Resource(plans("v1")).Namespace(namespace).Delete(ctx, "gold", deleteNow()))
 		Expect(status.Code).To(BeEquivalentTo(500))
 		Expect(status.Message).To(And(
-			ContainSubstring("subscriptions.billing.example"), ContainSubstring("forbidden"), ContainSubstring("was not deleted")))
+			ContainSubstring("subscriptions.billing.example"), ContainSubstring("forbidden"), ContainSubstring("nothing was changed")))
 		expectUntouched(ctx, plans("v1"), namespace, "gold")
 		Expect(savedNames(ctx, namespace)).To(BeEmpty())
 		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
