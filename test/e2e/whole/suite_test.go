@@ -22,6 +22,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/metadata"
@@ -190,7 +191,9 @@ func statusOf(err error) metav1.Status {
 	return status.Status()
 }
 
-// saved are the snapshots of one resource, as namespace/name.
+// saved are the objects of one resource of which there are snapshots, as
+// namespace/name. One object may have several: it is saved before its deletion,
+// and once more when its last finalizer goes, if it has changed until then.
 func saved(ctx context.Context, resource string) []string {
 	GinkgoHelper()
 	meta, err := metadata.NewForConfig(metadata.ConfigFor(cluster.Config))
@@ -200,8 +203,10 @@ func saved(ctx context.Context, resource string) []string {
 	records, err := store.List(ctx, snapshot.Filter{})
 	Expect(err).NotTo(HaveOccurred())
 	var names []string
+	seen := map[types.UID]bool{}
 	for _, r := range records {
-		if r.Resource == resource {
+		if r.Resource == resource && !seen[r.UID] {
+			seen[r.UID] = true
 			names = append(names, r.Namespace+"/"+r.Name)
 		}
 	}
