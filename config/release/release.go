@@ -21,15 +21,17 @@ import (
 
 const (
 	// SecretType is the type of the Secrets that hold revisions.
-	SecretType corev1.SecretType = "helm.sh/release.v1"
-	// NameAnnotation and NamespaceAnnotation are on every object that Helm has
-	// put into the cluster, and name its release.
-	NameAnnotation      = "meta.helm.sh/release-name"
+	SecretType corev1.SecretType = "helm.sh/release.v1" //nolint:gosec // a type, no credential
+	// NameAnnotation is on every object that Helm has put into the cluster, and
+	// names its release.
+	NameAnnotation = "meta.helm.sh/release-name"
+	// NamespaceAnnotation names the namespace of that release.
 	NamespaceAnnotation = "meta.helm.sh/release-namespace"
 	// PolicyAnnotation with the value PolicyKeep makes Helm leave an object
 	// alone that it would delete.
 	PolicyAnnotation = "helm.sh/resource-policy"
-	PolicyKeep       = "keep"
+	// PolicyKeep is that value.
+	PolicyKeep = "keep"
 
 	labelOwner, labelName, labelStatus, labelVersion = "owner", "name", "status", "version"
 	ownerHelm                                        = "helm"

@@ -21,8 +21,8 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot/snapshottest"
 )
 
-// history is a keeper of at most two versions over a store with n of one object.
-func history(t *testing.T, n int) (*Keeper, *metadatafake.FakeMetadataClient, *prometheus.Registry) {
+// history is a keeper of at most two versions over a store with five of one object.
+func history(t *testing.T) (*Keeper, *metadatafake.FakeMetadataClient, *prometheus.Registry) {
 	t.Helper()
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	kube, meta := snapshottest.Clients(t.Context())
@@ -30,7 +30,7 @@ func history(t *testing.T, n int) (*Keeper, *metadatafake.FakeMetadataClient, *p
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range n {
+	for i := range 5 {
 		now = now.Add(time.Minute)
 		obj := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "example/v1", "kind": "Thing", "metadata": map[string]any{"name": "x", "uid": "u"}, "spec": int64(i),
@@ -62,7 +62,7 @@ func left(t *testing.T, k *Keeper) int {
 
 func TestOnce(t *testing.T) {
 	t.Parallel()
-	k, _, registry := history(t, 5)
+	k, _, registry := history(t)
 	if err := k.Once(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func metric(t *testing.T, registry *prometheus.Registry, name string) float64 {
 
 func TestOneThatStays(t *testing.T) {
 	t.Parallel()
-	k, meta, _ := history(t, 5)
+	k, meta, _ := history(t)
 	first := true
 	meta.PrependReactor("delete", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 		fails := first
@@ -118,7 +118,7 @@ func TestOneThatStays(t *testing.T) {
 // What a set needs stays, as long as the set does.
 func TestHeld(t *testing.T) {
 	t.Parallel()
-	k, meta, _ := history(t, 5)
+	k, meta, _ := history(t)
 	records, err := k.Snapshots.List(t.Context(), snapshot.Filter{})
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,7 @@ func TestHeld(t *testing.T) {
 
 func TestRunEndsAndForgets(t *testing.T) {
 	t.Parallel()
-	k, _, registry := history(t, 5)
+	k, _, registry := history(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { k.Run(ctx); close(done) }()

@@ -22,13 +22,13 @@ import (
 )
 
 // large is an object that does not compress into one Secret.
-func large(name string) *unstructured.Unstructured {
+func large() *unstructured.Unstructured {
 	source := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time, so that a failure repeats
 	noise := make([]byte, 2<<20)
 	for i := range noise {
-		noise[i] = byte('!' + source.IntN(90))
+		noise[i] = byte('!' + source.IntN(90)) //nolint:gosec // a character of ASCII
 	}
-	obj := named(name)
+	obj := named("big")
 	obj.Object["spec"] = map[string]any{"data": string(noise)}
 	return obj
 }
@@ -50,7 +50,7 @@ func TestLargeObject(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.forget()
-	obj := large("big")
+	obj := large()
 	raw, err := obj.MarshalJSON()
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestSpoiltParts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			obj := large("big")
+			obj := large()
 			record := f.save(t, obj, snapshot.Provenance{})
 			good := f.save(t, named("good"), snapshot.Provenance{})
 			secrets := f.kube.CoreV1().Secrets(namespace)
@@ -161,7 +161,7 @@ func TestTornWrites(t *testing.T) {
 		if err := f.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		obj := large("big")
+		obj := large()
 		left := cut
 		f.kube.PrependReactor("create", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
 			left--
@@ -201,7 +201,7 @@ func TestTornWrites(t *testing.T) {
 func TestSweepRaces(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	obj := large("big")
+	obj := large()
 	record := f.save(t, obj, snapshot.Provenance{})
 	if err := f.kube.CoreV1().Secrets(namespace).Delete(t.Context(), "holdfast-snapshot-"+record.ID, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)

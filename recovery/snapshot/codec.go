@@ -210,7 +210,7 @@ func addNotes(r *Record, m metav1.Object) {
 	if text, ok := annotations[annotationPin]; ok {
 		// Whatever it says, whoever wrote it wants the snapshot to stay.
 		r.Pin = &Pin{}
-		_ = json.Unmarshal([]byte(text), r.Pin) //nolint:errcheck // as above
+		_ = json.Unmarshal([]byte(text), r.Pin)
 	}
 	if text, ok := annotations[annotationJournal]; ok {
 		journal := &Journal{}

@@ -171,13 +171,13 @@ func TestRemove(t *testing.T) {
 		"was saved again": {before: func(t *testing.T, f *fixture, _ *snapshot.Record) {
 			t.Helper()
 			f.now = f.now.Add(time.Second)
-			f.save(t, large("big"), snapshot.Provenance{User: "bob"})
+			f.save(t, large(), snapshot.Provenance{User: "bob"})
 		}, want: snapshot.ErrInUse},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			record := f.save(t, large("big"), snapshot.Provenance{})
+			record := f.save(t, large(), snapshot.Provenance{})
 			kept := record.ID
 			if tc.before != nil {
 				tc.before(t, f, &record)
@@ -200,7 +200,7 @@ func TestRemove(t *testing.T) {
 func TestSaveRacesRemove(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	for _, obj := range []*unstructured.Unstructured{named("small"), large("big")} {
+	for _, obj := range []*unstructured.Unstructured{named("small"), large()} {
 		record := f.save(t, obj, snapshot.Provenance{})
 		raced := false
 		f.meta.PrependReactor("patch", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {

@@ -87,40 +87,44 @@ func (s *Store) write(ctx context.Context, record Record, sealed sealed) (Record
 			}
 		}
 		there = false
-		old, err := s.secret(ctx, record.ID)
-		if errors.Is(err, ErrNotFound) {
-			if err := s.mendChunks(ctx, sealed.chunks); err != nil {
-				return Record{}, err
-			}
-			continue
-		}
+		settled, done, err := s.settle(ctx, record, sealed)
 		if err != nil {
 			return Record{}, err
 		}
-		existing, err := s.sound(ctx, old, sealed.content)
-		if err == nil {
-			noted, err := s.noteAttempt(ctx, *existing, record)
-			if !apierrors.IsNotFound(err) {
-				return noted, err
-			}
-			// Retention took it away that very moment.
-			if err := s.mendChunks(ctx, sealed.chunks); err != nil {
-				return Record{}, err
-			}
-			continue
-		}
-		if !errors.Is(err, ErrDamaged) {
-			return Record{}, err
-		}
-		if err := s.mendChunks(ctx, sealed.chunks); err != nil {
-			return Record{}, err
-		}
-		done, err := s.replace(ctx, old, sealed.head)
-		if done || err != nil {
-			return record, err
+		if done {
+			return settled, nil
 		}
 	}
 	return Record{}, fmt.Errorf("gave up after %d tries: somebody else keeps writing to Secret %q", saveTries, sealed.head.Name)
+}
+
+// settle makes sure that what is in the place of record is as good; it reports
+// false if that has to be tried again, because somebody was quicker.
+func (s *Store) settle(ctx context.Context, record Record, sealed sealed) (Record, bool, error) {
+	old, err := s.secret(ctx, record.ID)
+	if errors.Is(err, ErrNotFound) {
+		return Record{}, false, s.mendChunks(ctx, sealed.chunks)
+	}
+	if err != nil {
+		return Record{}, false, err
+	}
+	existing, err := s.sound(ctx, old, sealed.content)
+	if err == nil {
+		noted, err := s.noteAttempt(ctx, *existing, record)
+		if !apierrors.IsNotFound(err) {
+			return noted, true, err
+		}
+		// Retention took it away that very moment.
+		return Record{}, false, s.mendChunks(ctx, sealed.chunks)
+	}
+	if !errors.Is(err, ErrDamaged) {
+		return Record{}, false, err
+	}
+	if err := s.mendChunks(ctx, sealed.chunks); err != nil {
+		return Record{}, false, err
+	}
+	done, err := s.replace(ctx, old, sealed.head)
+	return record, done, err
 }
 
 // sound is the record of a Secret that holds this very content; otherwise the

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 
 func TestChildDiesWithItsParent(t *testing.T) {
 	t.Parallel()
-	parent := exec.CommandContext(t.Context(), os.Args[0]) //nolint:gosec // G204: this very program
+	parent := exec.CommandContext(t.Context(), os.Args[0])
 	parent.Env = append(os.Environ(), parentVariable+"=1")
 	out, err := parent.StdoutPipe()
 	if err != nil {

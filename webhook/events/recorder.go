@@ -104,7 +104,7 @@ func (r *Recorder) Start(ctx context.Context) error {
 			return nil
 		case e := <-r.queue:
 			if pace.Wait(ctx) != nil {
-				return nil // ctx has ended
+				continue // ctx has ended
 			}
 			r.write(ctx, e)
 		}

@@ -63,7 +63,7 @@ func TestFollower(t *testing.T) {
 	}
 
 	operators.set(nil, "a", "b")
-	if err := meta.Tracker().Add(crd(helm("ops", "flow"), "plans.billing.example")); err != nil {
+	if err := meta.Tracker().Add(crd(helm("flow"), "plans.billing.example")); err != nil {
 		t.Fatal(err)
 	}
 	wait(t, changed)
@@ -100,7 +100,7 @@ func wait(t *testing.T, changed <-chan struct{}) {
 // Most writes to a Deployment concern nobody here.
 func TestConcern(t *testing.T) {
 	t.Parallel()
-	base := helm("ops", "flow")
+	base := helm("flow")
 	base.ResourceVersion, base.Generation = "1", 1
 	look := func(edit func(*metav1.ObjectMeta)) any {
 		o := &metav1.PartialObjectMetadata{ObjectMeta: *base.DeepCopy()}

@@ -37,10 +37,10 @@ func operatorOf(t *testing.T, text string) *profile.Set {
 	return set
 }
 
-func helm(namespace, name string) metav1.ObjectMeta {
+func helm(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
 		Labels:      map[string]string{"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": name},
-		Annotations: map[string]string{"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": namespace},
+		Annotations: map[string]string{"meta.helm.sh/release-name": name, "meta.helm.sh/release-namespace": "ops"},
 	}
 }
 
@@ -99,7 +99,7 @@ const ofPlans = "{release: {ofCRDs: [plans.billing.example, rates.billing.exampl
 
 func TestOf(t *testing.T) {
 	t.Parallel()
-	r := helm("ops", "flow")
+	r := helm("flow")
 	const user = "system:serviceaccount:ops:"
 	tests := map[string]struct {
 		reason   string
@@ -112,7 +112,7 @@ func TestOf(t *testing.T) {
 		"of a Helm release": {
 			objects: []runtime.Object{
 				crd(r, "plans.billing.example"), deployment(r, "ops", "controller", "runner"), account(r, "ops", "api"),
-				deployment(metav1.ObjectMeta{}, "ops", "foreign", "foreign"), deployment(helm("ops", "other"), "ops", "others", "others"), account(helm("ops", "other"), "ops", "others"),
+				deployment(metav1.ObjectMeta{}, "ops", "foreign", "foreign"), deployment(helm("other"), "ops", "others", "others"), account(helm("other"), "ops", "others"),
 			},
 			want: guard.OperatorState{Users: []string{user + "api", user + "runner"}},
 		},
@@ -177,7 +177,7 @@ func TestOf(t *testing.T) {
 			reason: "a Helm release of that name is another one",
 			objects: []runtime.Object{
 				crd(labelled("app.kubernetes.io/instance", "flow"), "plans.billing.example"),
-				deployment(helm("ops", "flow"), "ops", "helms", "helms"),
+				deployment(helm("flow"), "ops", "helms", "helms"),
 				deployment(labelled("app.kubernetes.io/instance", "flow"), "ops", "controller", "runner"),
 			},
 			want: guard.OperatorState{Users: []string{user + "runner"}},
@@ -229,7 +229,7 @@ func TestOf(t *testing.T) {
 // Not knowing is never "there".
 func TestOfFaults(t *testing.T) {
 	t.Parallel()
-	r := helm("ops", "flow")
+	r := helm("flow")
 	fail := func(resource string) clienttesting.ReactionFunc {
 		return func(clienttesting.Action) (bool, runtime.Object, error) {
 			return true, nil, apierrors.NewForbidden(schema.GroupResource{Resource: resource}, "", nil)

@@ -22,8 +22,9 @@ const (
 	// fence's bindings are paused, until a time as of RFC 3339. What is changed
 	// without it is put right at once; with it, when that time has come.
 	PausedUntil = "holdfast.dev/paused-until"
-	// PausedBy and PausedReason say who paused it and why.
-	PausedBy     = "holdfast.dev/paused-by"
+	// PausedBy says who paused it.
+	PausedBy = "holdfast.dev/paused-by"
+	// PausedReason says why.
 	PausedReason = "holdfast.dev/paused-reason"
 	// PausedFrom lists the entries that were Fail before, so that a pause can be
 	// ended without a Holdfast that knows it.

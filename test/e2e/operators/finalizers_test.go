@@ -126,20 +126,20 @@ var _ = Describe("The finalizers of what is being deleted", func() {
 		for _, name := range []string{"one", "two"} {
 			goingCrate(ctx, house, name)
 		}
-		err := strip(ctx, as(otherProgram), stored("crates"), house, "one")
+		err := strip(ctx, as(otherProgram), crateKind(), house, "one")
 		Expect(err).To(MatchError(ContainSubstring("If " + otherProgram + " is its operator, name it in operators of profile stores.")))
-		Expect(strip(ctx, client, stored("crates"), house, "one")).To(MatchError(ContainSubstring("is in use by 1 object: pallet " + house + "/one")))
-		expectHeld(ctx, stored("crates"), house, "one")
-		Expect(strip(ctx, as(storesOperator), stored("crates"), house, "one")).To(Succeed())
-		Expect(object(ctx, stored("crates"), house, "one")).To(BeNil())
+		Expect(strip(ctx, client, crateKind(), house, "one")).To(MatchError(ContainSubstring("is in use by 1 object: pallet " + house + "/one")))
+		expectHeld(ctx, crateKind(), house, "one")
+		Expect(strip(ctx, as(storesOperator), crateKind(), house, "one")).To(Succeed())
+		Expect(object(ctx, crateKind(), house, "one")).To(BeNil())
 
 		holdfastDown()
 		down := MatchError(ContainSubstring(`failed calling webhook "finalizers.holdfast.dev"`))
-		Expect(strip(ctx, as(otherProgram), stored("crates"), house, "two")).To(down)
-		Expect(strip(ctx, client, stored("crates"), house, "two")).To(down)
-		expectHeld(ctx, stored("crates"), house, "two")
-		Expect(strip(ctx, as(storesOperator), stored("crates"), house, "two")).To(Succeed())
-		Expect(object(ctx, stored("crates"), house, "two")).To(BeNil())
+		Expect(strip(ctx, as(otherProgram), crateKind(), house, "two")).To(down)
+		Expect(strip(ctx, client, crateKind(), house, "two")).To(down)
+		expectHeld(ctx, crateKind(), house, "two")
+		Expect(strip(ctx, as(storesOperator), crateKind(), house, "two")).To(Succeed())
+		Expect(object(ctx, crateKind(), house, "two")).To(BeNil())
 	})
 
 	It("may be any program's to remove, where no operator is known, only while Holdfast is down", func(ctx SpecContext) {
@@ -182,8 +182,8 @@ var _ = Describe("The finalizers of what is being deleted", func() {
 	It("are not removed by a mark alone, nor by one of another object or of before", func(ctx SpecContext) {
 		house := newNamespace(ctx)
 		goingCrate(ctx, house, "c") // of this kind nothing is saved
-		uid := object(ctx, stored("crates"), house, "c").GetUID()
-		crates := client.Resource(stored("crates")).Namespace(house)
+		uid := object(ctx, crateKind(), house, "c").GetUID()
+		crates := client.Resource(crateKind()).Namespace(house)
 		mark := func(value string, more string) error {
 			_, err := crates.Patch(ctx, "c", types.MergePatchType, []byte(fmt.Sprintf(`{"metadata":{"annotations":{"holdfast.dev/undo":%q}%s}}`, value, more)), metav1.PatchOptions{})
 			return err
@@ -192,7 +192,7 @@ var _ = Describe("The finalizers of what is being deleted", func() {
 		Expect(mark("other", `,"finalizers":null`)).To(MatchError(ContainSubstring("Its finalizers were not removed")))
 		Expect(mark(string(uid), "")).To(Succeed())
 		Expect(mark(string(uid), `,"finalizers":null`)).To(MatchError(ContainSubstring("Its finalizers were not removed")))
-		expectHeld(ctx, stored("crates"), house, "c")
+		expectHeld(ctx, crateKind(), house, "c")
 	})
 
 	It("stay, where the status of a built-in kind lets them be changed", func(ctx SpecContext) {
@@ -257,10 +257,10 @@ var _ = Describe("The finalizers of a definition that is being deleted", func() 
 
 		By("the API server finishing it when they are gone, while Holdfast is down too")
 		holdfastDown()
-		list, err := client.Resource(stored("crates")).List(ctx, metav1.ListOptions{})
+		list, err := client.Resource(crateKind()).List(ctx, metav1.ListOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		for _, o := range list.Items {
-			Expect(strip(ctx, as(storesOperator), stored("crates"), o.GetNamespace(), o.GetName())).To(Succeed())
+			Expect(strip(ctx, as(storesOperator), crateKind(), o.GetNamespace(), o.GetName())).To(Succeed())
 		}
 		Eventually(func() bool {
 			o := object(ctx, definitions(), "", crd)

@@ -215,8 +215,8 @@ func installAstarte(ctx context.Context, version string) []string {
 	return names
 }
 
-func stored(plural string) schema.GroupVersionResource {
-	return schema.GroupVersionResource{Group: "stores.example", Version: "v1", Resource: plural}
+func crateKind() schema.GroupVersionResource {
+	return schema.GroupVersionResource{Group: "stores.example", Version: "v1", Resource: "crates"}
 }
 
 func coreKind(resource string) schema.GroupVersionResource {
