@@ -56,9 +56,9 @@ const (
 // DeletionApprovalSpec says what is approved, why and by whom. It never changes.
 //
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an approval never changes; delete it and make a new one"
-// +kubebuilder:validation:XValidation:rule="(self.resource == 'release') != (has(self.uid) && self.uid != ”)",message="uid is needed, except for a release, which has none"
+// +kubebuilder:validation:XValidation:rule="(self.resource == 'release') != (has(self.uid) && size(self.uid) > 0)",message="uid is needed, except for a release, which has none"
 // +kubebuilder:validation:XValidation:rule="(self.resource == 'release') == (self.operation == 'uninstall')",message="uninstall is the operation for a release, and for nothing else"
-// +kubebuilder:validation:XValidation:rule="self.resource != 'release' || (has(self.__namespace__) && self.__namespace__ != ”)",message="namespace is needed for a release"
+// +kubebuilder:validation:XValidation:rule="self.resource != 'release' || (has(self.__namespace__) && size(self.__namespace__) > 0)",message="namespace is needed for a release"
 type DeletionApprovalSpec struct {
 	// Resource is RESOURCE.GROUP of the object, in the plural, such as
 	// servicetiers.cp.nuodb.com; or "release" for a Helm release.
