@@ -110,8 +110,13 @@ func (r *Recorder) asked(uid types.UID, records []snapshot.Record) bool {
 	})
 }
 
-// operationDelete is what the webhook saves before.
-const operationDelete = "delete"
+// What the webhook, and an undo, save before. Finalizers are taken from what is
+// Terminating, so that the object may go with them.
+const (
+	operationDelete = "delete"
+	operationUndo   = "undo"
+	operationStrip  = "strip-finalizers"
+)
 
 // triedAt is when somebody last had Holdfast save a version before its removal.
 func triedAt(r *snapshot.Record) (time.Time, bool) {
@@ -124,7 +129,9 @@ func triedAt(r *snapshot.Record) (time.Time, bool) {
 	return r.SavedAt, removes(r.Operation)
 }
 
-func removes(operation string) bool { return operation == operationDelete || operation == "undo" }
+func removes(operation string) bool {
+	return operation == operationDelete || operation == operationUndo || operation == operationStrip
+}
 
 // keptSince tells whether the object was found to be kept after a request of
 // that time: that request did not remove it.

@@ -55,6 +55,10 @@ func (r *remembered) define(ctx context.Context, gr schema.GroupResource) (Kind,
 	if ok && time.Since(known.at) < rememberFor {
 		return known.kind, true, nil
 	}
+	return r.defineNow(ctx, gr)
+}
+
+func (r *remembered) defineNow(ctx context.Context, gr schema.GroupResource) (Kind, bool, error) {
 	kind, installed, err := r.definer.Define(ctx, gr)
 	if err == nil && installed {
 		r.mu.Lock()

@@ -60,37 +60,47 @@ func (l *Live) at(ctx context.Context, gr schema.GroupResource, namespace string
 
 // Object implements profile.Reader.
 func (l *Live) Object(ctx context.Context, at profile.Name) (*unstructured.Unstructured, error) {
-	kind, namespace, installed, err := l.at(ctx, at.Resource, at.Namespace)
-	if err != nil || !installed {
-		return nil, err
-	}
-	o, err := l.Client.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
-	if err != nil {
-		return nil, l.unlessGone(at, err)
-	}
-	return o, nil
+	return one(ctx, l, at, func(kind Kind, namespace string) (*unstructured.Unstructured, error) {
+		return l.Client.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
+	})
 }
 
 // Look implements profile.Reader.
 func (l *Live) Look(ctx context.Context, at profile.Name) (*metav1.PartialObjectMetadata, error) {
+	return one(ctx, l, at, func(kind Kind, namespace string) (*metav1.PartialObjectMetadata, error) {
+		return l.Metadata.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
+	})
+}
+
+// one reads one object, nil when there is no such object. "Not found" is also
+// the answer in a version that is no longer served: when the kind is read
+// otherwise by now, what was remembered of it was out of date.
+func one[T any](ctx context.Context, l *Live, at profile.Name, get func(kind Kind, namespace string) (*T, error)) (*T, error) {
 	kind, namespace, installed, err := l.at(ctx, at.Resource, at.Namespace)
 	if err != nil || !installed {
 		return nil, err
 	}
-	o, err := l.Metadata.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
+	o, err := get(kind, namespace)
+	if apierrors.IsNotFound(err) && at.Resource.Group != "" {
+		now, installed, lookErr := l.kinds.defineNow(ctx, at.Resource)
+		if lookErr != nil || !installed {
+			return nil, lookErr
+		}
+		if now != kind {
+			if namespace = at.Namespace; !now.Namespaced {
+				namespace = ""
+			}
+			o, err = get(now, namespace)
+		}
+	}
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, l.unlessGone(at, err)
+		l.kinds.forget(at.Resource)
+		return nil, fmt.Errorf("read %s: %w", at, err)
 	}
 	return o, nil
-}
-
-// unlessGone makes "there is no such object" no error.
-func (l *Live) unlessGone(at profile.Name, err error) error {
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	l.kinds.forget(at.Resource)
-	return fmt.Errorf("read %s: %w", at, err)
 }
 
 // List implements profile.Reader.

@@ -44,7 +44,7 @@ type status struct {
 // firstState is the state of a version that is saved because of operation.
 func firstState(operation string) State {
 	switch operation {
-	case "delete", "undo":
+	case "delete", "undo", "strip-finalizers":
 		return StateAttempted
 	default:
 		return StateKept

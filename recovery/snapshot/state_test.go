@@ -51,6 +51,7 @@ func TestFirstState(t *testing.T) {
 	}{
 		"before a delete":             {snapshot.Provenance{Operation: "delete"}, "attempted"},
 		"before an undo":              {snapshot.Provenance{Operation: "undo"}, "attempted"},
+		"before its finalizers go":    {snapshot.Provenance{Operation: "strip-finalizers"}, "attempted"},
 		"because it changed":          {snapshot.Provenance{Operation: "change"}, "kept"},
 		"because somebody asked":      {snapshot.Provenance{Operation: "snapshot"}, "kept"},
 		"after it went unseen":        {snapshot.Provenance{Operation: "change", State: "deleted", Bypass: true}, "deleted"},

@@ -28,17 +28,21 @@ func install(ctx SpecContext, shape standin.Shape) *standin.Operator {
 	ended := make(chan struct{})
 	go func() { defer close(ended); o.Run(running) }()
 	DeferCleanup(func(ctx SpecContext) {
-		for _, name := range names {
-			Eventually(func(g Gomega) {
+		// All instances go before any definition: while some exist, their
+		// operator's release is fenced.
+		Eventually(func(g Gomega) {
+			for _, name := range names {
 				list := admin.Kubectl(ctx, "get", name, "-A", "-o", `jsonpath={range .items[*]}{.metadata.namespace} {.metadata.name}{"\n"}{end}`)
 				for line := range strings.Lines(list.Stdout) {
 					namespace, object, _ := strings.Cut(strings.TrimSpace(line), " ")
 					admin.Kubectl(ctx, "delete", name, object, "-n", namespace)
 				}
+			}
+			for _, name := range names {
 				r := admin.Kubectl(ctx, "delete", "crd", name, "--ignore-not-found")
 				g.Expect(r.Code).To(BeZero(), r.Stderr)
-			}).Should(Succeed())
-		}
+			}
+		}).Should(Succeed())
 		stop()
 		<-ended
 		for _, kind := range []string{"secrets", "configmaps", "persistentvolumeclaims"} {
