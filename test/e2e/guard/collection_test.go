@@ -91,8 +91,19 @@ var _ = Describe("A dry-run", func() {
 	It("of every deletion there is leaves the cluster byte for byte as it was", func(ctx SpecContext) {
 		namespace := mixed(ctx)
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: HelmFeature, metadata: {name: unused, finalizers: [example.com/hold]}, spec: {}}")
+		By("the cluster coming to rest")
+		// A namespace that has just got its objects may not be listed as such yet.
+		Eventually(func() string {
+			return admin.Kubectl(ctx, "delete", "namespace", namespace, "--dry-run=server").Stderr
+		}).Should(ContainSubstring("holds 2 guarded objects"))
 		before, err := harness.Dump(ctx, cluster.Config)
 		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() (string, error) {
+			last := before
+			var err error
+			before, err = harness.Dump(ctx, cluster.Config)
+			return cmp.Diff(last, before), err
+		}).Should(BeEmpty())
 		Expect(before).To(HaveKey("servicetiers.cp.nuodb.com/" + namespace + "/tier-0"))
 
 		for _, resource := range []string{"servicetiers", "helmfeatures", "databases", "domains"} {
@@ -107,10 +118,8 @@ var _ = Describe("A dry-run", func() {
 		dryRun := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
 		collection := client.Resource(harness.Tiers()).Namespace(namespace)
 		Expect(statusOf(collection.DeleteCollection(ctx, dryRun, metav1.ListOptions{})).Code).To(BeEquivalentTo(403))
-		// A namespace that has just got its objects may not be listed as such yet.
-		Eventually(func() string {
-			return admin.Kubectl(ctx, "delete", "namespace", namespace, "--dry-run=server").Stderr
-		}).Should(ContainSubstring("holds 2 guarded objects"))
+		r = admin.Kubectl(ctx, "delete", "namespace", namespace, "--dry-run=server")
+		Expect(r.Stderr).To(ContainSubstring("holds 2 guarded objects"))
 		r = admin.Kubectl(ctx, "delete", "crd", "servicetiers.cp.nuodb.com", "--dry-run=server")
 		Expect(r.Stderr).To(MatchRegexp(`customresourcedefinition servicetiers.cp.nuodb.com has \d+ instances`))
 

@@ -214,6 +214,11 @@ var _ = Describe("The finalizers of a namespace that is being deleted", func() {
 		expectDone(admin.Kubectl(ctx, "delete", "namespace", house, "--wait=false"))
 		create(ctx, other, fmt.Sprintf("{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: d}, spec: {type: {tierRef: {name: t, namespace: %s}}}}", house))
 		refused := MatchError(ContainSubstring("namespace " + house + " holds 1 guarded object: servicetier " + house + "/t (in use by database " + other + "/d). Its finalizers were not removed"))
+		// The API server asks once it knows that this namespace holds something.
+		Eventually(func() error {
+			_, err := client.Resource(coreKind("namespaces")).Patch(ctx, house, types.MergePatchType, []byte(noFinalizers), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+			return err
+		}).Should(refused)
 		Expect(strip(ctx, client, coreKind("namespaces"), "", house)).To(refused)
 		Expect(strip(ctx, client, coreKind("namespaces"), "", house, "status")).To(refused)
 		ns := object(ctx, coreKind("namespaces"), "", house)
