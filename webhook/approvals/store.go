@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
+	"github.com/holdfast-dev/holdfast/webhook/lately"
 )
 
 // page is how many approvals are read at a time.
@@ -34,14 +36,22 @@ type Store struct {
 	Client dynamic.Interface
 	// Now is the clock by which approvals expire.
 	Now func() time.Time
+
+	once   sync.Once
+	lately lately.Value[[]*v1alpha1.DeletionApproval]
 }
 
 // Find looks for an approval that counts for ask, now. Without one the text
 // says what speaks against those that were given for the object; it is empty
-// where there are none.
+// where there are none. That there are none may have been true a moment ago
+// only (lately.For); whatever else it says is read now.
 func (s *Store) Find(ctx context.Context, ask Ask) (*v1alpha1.DeletionApproval, string, error) {
-	all, err := s.list(ctx)
-	if err != nil {
+	s.once.Do(func() { s.lately.Read = s.list })
+	all, err := s.lately.Get(ctx)
+	if err == nil && !slices.ContainsFunc(all, ask.concerns) {
+		return nil, "", nil
+	}
+	if all, err = s.lately.Fresh(ctx); err != nil {
 		return nil, "", err
 	}
 	now := s.Now()

@@ -22,6 +22,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
+	"github.com/holdfast-dev/holdfast/webhook/lately"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
@@ -191,6 +192,41 @@ func TestFindFaults(t *testing.T) {
 		got, against, err := store.Find(t.Context(), ask())
 		if got != nil || against != "" || (err != nil) != fault.wantErr {
 			t.Errorf("%s: %v, %q, %v", name, got, against, err)
+		}
+	}
+}
+
+// That there is none for an object is remembered for a moment; what is there is
+// read each time.
+func TestFindReadsWhatConcerns(t *testing.T) {
+	t.Parallel()
+	store, client := newStore(t, noon, approval("a", nil))
+	lists := 0
+	client.PrependReactor("list", "deletionapprovals", func(k8stesting.Action) (bool, runtime.Object, error) {
+		lists++
+		return false, nil, nil
+	})
+	at := time.Now()
+	store.lately.Now = func() time.Time { return at }
+	other := ask()
+	other.Name = "other"
+	for _, step := range []struct {
+		name  string
+		after time.Duration
+		ask   Ask
+		lists int
+		found bool
+	}{
+		{"the first for another object", 0, other, 1, false},
+		{"the next is spared", lately.For, other, 1, false},
+		{"one for this object is read at once", 0, ask(), 2, true},
+		{"again, as it may be used meanwhile", 0, ask(), 3, true},
+		{"another object later", 2 * lately.For, other, 4, false},
+	} {
+		at = at.Add(step.after)
+		got, _, err := store.Find(t.Context(), step.ask)
+		if err != nil || (got != nil) != step.found || lists != step.lists {
+			t.Errorf("%s: got %v, %v after %d lists, want found %t after %d", step.name, got, err, lists, step.found, step.lists)
 		}
 	}
 }

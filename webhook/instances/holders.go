@@ -167,11 +167,12 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 			h.mu.Unlock()
 			return
 		}
-		before := k.objects[meta.Namespace]
+		held := h.holds(meta.Namespace)
 		if k.objects[meta.Namespace] += by; k.objects[meta.Namespace] <= 0 {
 			delete(k.objects, meta.Namespace)
 		}
-		changed := k.synced && (before == 0) != (k.objects[meta.Namespace] == 0)
+		// The first object of a kind is no news where others are.
+		changed := k.synced && held != h.holds(meta.Namespace)
 		h.mu.Unlock()
 		if changed {
 			h.Changed()
@@ -185,6 +186,16 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 		h.mu.Unlock()
 		h.Changed()
 	})
+}
+
+// holds tells whether a namespace holds something; the caller has the lock.
+func (h *Holders) holds(namespace string) bool {
+	for _, k := range h.kinds {
+		if k.objects[namespace] > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // watch runs an informer until ctx ends; synced is called when handler has seen

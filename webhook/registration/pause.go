@@ -53,14 +53,18 @@ func PauseOf(annotations map[string]string, now time.Time) (p Pause, ok bool) {
 	return Pause{Until: until, By: annotations[PausedBy], Reason: annotations[PausedReason]}, true
 }
 
-// PausedNow reads the live pause of the webhook configuration, by which all
-// replicas go. What cannot be read is not paused.
-func PausedNow(ctx context.Context, kube kubernetes.Interface, now func() time.Time) (Pause, bool) {
+// ReadPause reads the live pause of the webhook configuration, by which all
+// replicas go; the zero Pause when there is none.
+func ReadPause(ctx context.Context, kube kubernetes.Interface, now func() time.Time) (Pause, error) {
 	live, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, Name, metav1.GetOptions{})
-	if err != nil {
-		return Pause{}, false
+	if apierrors.IsNotFound(err) {
+		return Pause{}, nil
 	}
-	return PauseOf(live.Annotations, now())
+	if err != nil {
+		return Pause{}, fmt.Errorf("read the pause: %w", err)
+	}
+	pause, _ := PauseOf(live.Annotations, now())
+	return pause, nil
 }
 
 // SetPause pauses config: no entry holds anything up.

@@ -140,6 +140,9 @@ func (o *approveOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return c.explain(err)
 	}
+	if !o.dryRun {
+		known(ctx)
+	}
 	what.approval = created
 	return o.print(what)
 }

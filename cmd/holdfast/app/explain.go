@@ -159,7 +159,8 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 			e.addReferrers(use)
 		}
 	}
-	if pause, ok := registration.PausedNow(ctx, c.kube, time.Now); ok {
+	// What cannot be read is not paused.
+	if pause, err := registration.ReadPause(ctx, c.kube, time.Now); err == nil && !pause.Until.IsZero() {
 		e.PausedUntil = timestamp(pause.Until)
 	}
 	e.DryRun = dryRunDelete(ctx, c, t, obj)

@@ -130,6 +130,9 @@ func (o *pauseOptions) pause(ctx context.Context) error {
 	}); err != nil {
 		return &exitError{exitPartly, fmt.Errorf("the webhook is paused, the fence of operators is not: %w", c.explain(err))}
 	}
+	if !o.dryRun {
+		known(ctx)
+	}
 	return o.print(result)
 }
 

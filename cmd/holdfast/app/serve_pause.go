@@ -16,15 +16,33 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/holdfast-dev/holdfast/webhook"
+	"github.com/holdfast-dev/holdfast/webhook/lately"
 	"github.com/holdfast-dev/holdfast/webhook/registration"
 )
 
-// pausedBy tells until when Holdfast is paused. It is read live, so that all
-// replicas know of a pause, and of its end, at once.
+// pausedBy tells until when Holdfast is paused, by what all replicas go by.
+// That it is not paused may have been true a moment ago only (lately.For).
 func pausedBy(kube kubernetes.Interface) webhook.Paused {
+	read := &lately.Value[registration.Pause]{Read: func(ctx context.Context) (registration.Pause, error) {
+		return registration.ReadPause(ctx, kube, time.Now)
+	}}
 	return func(ctx context.Context) (time.Time, bool) {
-		pause, ok := registration.PausedNow(ctx, kube, time.Now)
-		return pause.Until, ok
+		pause, err := read.Get(ctx)
+		if err == nil && !pause.Until.IsZero() {
+			pause, err = read.Fresh(ctx)
+		}
+		// What cannot be read is not paused.
+		return pause.Until, err == nil && !pause.Until.IsZero()
+	}
+}
+
+// known waits until every replica goes by what has just been written.
+func known(ctx context.Context) {
+	timer := time.NewTimer(lately.For)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
 	}
 }
 
