@@ -28,8 +28,21 @@ type stored struct {
 	Manifest string `json:"manifest"`
 }
 
-// decode reads base64 of JSON, which all but the oldest Helms also compress.
+// decode reads what is needed of a stored revision.
 func decode(data []byte) (*stored, error) {
+	plain, err := unpack(data)
+	if err != nil {
+		return nil, err
+	}
+	s := &stored{}
+	if err := json.Unmarshal(plain, s); err != nil {
+		return nil, fmt.Errorf("decode JSON: %w", err)
+	}
+	return s, nil
+}
+
+// unpack reads base64 of JSON, which all but the oldest Helms also compress.
+func unpack(data []byte) ([]byte, error) {
 	if len(data) == 0 {
 		return nil, errors.New("it holds nothing")
 	}
@@ -49,15 +62,27 @@ func decode(data []byte) (*stored, error) {
 			return nil, fmt.Errorf("decompress: it is larger than %d MiB", mostBytes>>20)
 		}
 	}
-	s := &stored{}
-	if err := json.Unmarshal(plain, s); err != nil {
-		return nil, fmt.Errorf("decode JSON: %w", err)
-	}
-	return s, nil
+	return plain, nil
 }
 
-// split reads the documents of a manifest; lists are taken apart, as Helm does.
-func split(manifest string) ([]*unstructured.Unstructured, error) {
+// pack is the reverse of unpack.
+func pack(plain []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return []byte(base64.StdEncoding.EncodeToString(packed.Bytes())), nil
+}
+
+// Split reads the documents of a manifest; lists are taken apart, as Helm does.
+func Split(manifest string) ([]*unstructured.Unstructured, error) {
 	var objects []*unstructured.Unstructured
 	docs := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifest)))
 	for {

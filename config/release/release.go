@@ -104,6 +104,15 @@ func Read(secret *corev1.Secret) (revision *Revision, ok bool) {
 // Secret is where the revision is stored.
 func (r *Revision) Secret() *corev1.Secret { return r.secret }
 
+// Record is what Helm keeps about it, as JSON.
+func (r *Revision) Record() ([]byte, error) {
+	plain, err := unpack(r.secret.Data["release"])
+	if err != nil {
+		return nil, fmt.Errorf("read revision %d of Helm release %q: %w", r.Number, r.Key, err)
+	}
+	return plain, nil
+}
+
 // Objects are those of its manifest, without hooks and without what a chart
 // keeps in its crds folder, which Helm does not own. An object without a
 // namespace is in that of the release, unless its kind is cluster-scoped, which
@@ -113,7 +122,7 @@ func (r *Revision) Objects() ([]*unstructured.Unstructured, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read revision %d of Helm release %q: %w", r.Number, r.Key, err)
 	}
-	objects, err := split(stored.Manifest)
+	objects, err := Split(stored.Manifest)
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest of revision %d of Helm release %q: %w", r.Number, r.Key, err)
 	}

@@ -16,7 +16,7 @@ import (
 func newRecoveryRestoreCmd(streams genericiooptions.IOStreams) *cobra.Command {
 	o := &recoveryRun{streams: streams}
 	cmd := &cobra.Command{
-		Use:   "restore ID...",
+		Use:   "restore ID... | release NAME",
 		Short: "Bring back objects that are gone, from their snapshots",
 		Long: `Bring back objects that are gone, each from the snapshot that is named by its
 ID or by a whole line of 'holdfast recovery list -o name'.
@@ -25,13 +25,25 @@ The objects get new UIDs. What the API server or the garbage collector had
 written is left out, the finalizers of their product stay, references to owners
 are pointed at the owners that are there now, and the status is replayed where
 the profile says so. When the command was interrupted, run it again: it
-finishes what it began. The snapshot is kept. 'holdfast serve' is not needed.`,
+finishes what it began. The snapshot is kept. 'holdfast serve' is not needed.
+
+"release NAME" brings a Helm release back that is gone, or was left uninstalling
+or failed: its stored manifest and hooks are applied again as they are, from its
+saved Secrets, without the chart. Helm 3 and Helm 4 go on from there.`,
 		Example: `  holdfast recovery restore 3x7kq2m5ab4cd6ef
-  holdfast recovery restore 3x7kq2m5ab4cd6ef --dry-run -o json`,
+  holdfast recovery restore 3x7kq2m5ab4cd6ef --dry-run -o json
+  holdfast recovery restore release astarte-operator -n kube-system`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.output.validate(); err != nil {
 				return err
+			}
+			name, isRelease, err := releaseNamed(args)
+			switch {
+			case err != nil:
+				return err
+			case isRelease:
+				return restoreRelease(quietly(cmd.Context()), o, name)
 			}
 			return runRestore(quietly(cmd.Context()), o, args)
 		},
