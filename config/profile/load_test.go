@@ -230,25 +230,3 @@ func TestNewSet(t *testing.T) {
 		t.Error("the group does not count")
 	}
 }
-
-// Nobody may rely on a field that is checked and then ignored.
-func TestPending(t *testing.T) {
-	t.Parallel()
-	p, err := Parse([]byte(profileWith("requireDistinctApprover: false", "requireDistinctApprover: true")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"spec.operators[0].release, its fence",
-	}
-	if diff := cmp.Diff(want, Pending(p[0])); diff != "" {
-		t.Errorf("fields without effect (-want +got):\n%s", diff)
-	}
-	nuodb, err := Builtin("nuodb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if fields := Pending(nuodb); len(fields) > 0 {
-		t.Errorf("the built-in profile sets fields without effect: %v", fields)
-	}
-}

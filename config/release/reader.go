@@ -25,7 +25,20 @@ type Reader struct {
 // of, oldest first: all but the superseded ones, which are most of them and
 // large. It is empty when there is no such release.
 func (r Reader) Revisions(ctx context.Context, key Key) ([]*Revision, error) {
-	selector, err := selectorOf(key)
+	return r.read(ctx, key, requirement{labelStatus, selection.NotEquals, string(Superseded)})
+}
+
+// History lists all revisions of a release, oldest first.
+func (r Reader) History(ctx context.Context, key Key) ([]*Revision, error) { return r.read(ctx, key) }
+
+type requirement struct {
+	label string
+	op    selection.Operator
+	value string
+}
+
+func (r Reader) read(ctx context.Context, key Key, more ...requirement) ([]*Revision, error) {
+	selector, err := selectorOf(key, more)
 	if err != nil {
 		return nil, fmt.Errorf("read Helm release %q: %w", key, err)
 	}
@@ -45,22 +58,14 @@ func (r Reader) Revisions(ctx context.Context, key Key) ([]*Revision, error) {
 	return revisions, nil
 }
 
-func selectorOf(key Key) (labels.Selector, error) {
+func selectorOf(key Key, more []requirement) (labels.Selector, error) {
 	selector := labels.NewSelector()
-	for _, want := range []struct {
-		label string
-		op    selection.Operator
-		value string
-	}{
-		{labelOwner, selection.Equals, ownerHelm},
-		{labelName, selection.Equals, key.Name},
-		{labelStatus, selection.NotEquals, string(Superseded)},
-	} {
-		requirement, err := labels.NewRequirement(want.label, want.op, []string{want.value})
+	for _, want := range append([]requirement{{labelOwner, selection.Equals, ownerHelm}, {labelName, selection.Equals, key.Name}}, more...) {
+		one, err := labels.NewRequirement(want.label, want.op, []string{want.value})
 		if err != nil {
 			return nil, err // an annotation names what cannot be a release
 		}
-		selector = selector.Add(*requirement)
+		selector = selector.Add(*one)
 	}
 	return selector, nil
 }

@@ -35,6 +35,8 @@ type Holders struct {
 	// Changed is called, without arguments and from several goroutines, when
 	// the answer of Namespaces may have changed.
 	Changed func()
+	// Counted is called likewise when that of Count may have changed; it may be nil.
+	Counted func()
 
 	mu    sync.Mutex
 	kinds map[schema.GroupResource]*heldKind
@@ -42,10 +44,12 @@ type Holders struct {
 
 // heldKind is what is known of one guarded resource.
 type heldKind struct {
+	// holds tells whether a namespace is kept for objects of this kind.
+	holds  bool
 	synced bool
 	// epoch tells the events of one watch from those of the one before.
 	epoch int
-	// objects counts them by namespace.
+	// objects counts them by namespace, which is empty in the cluster's scope.
 	objects map[string]int
 	// look is written to when the definition of the kind has changed.
 	look chan struct{}
@@ -59,20 +63,50 @@ func (h *Holders) Namespaces() (names []string, complete bool) {
 	all := map[string]bool{}
 	complete = h.kinds != nil
 	for _, k := range h.kinds {
+		if !k.holds {
+			continue
+		}
 		complete = complete && k.synced
 		for namespace := range k.objects {
-			all[namespace] = true
+			if namespace != "" {
+				all[namespace] = true
+			}
 		}
 	}
 	return slices.Sorted(maps.Keys(all)), complete
 }
 
+// Count counts the objects of a resource by namespace; known is false while they
+// have not been read.
+func (h *Holders) Count(gr schema.GroupResource) (objects map[string]int, known bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	k := h.kinds[gr]
+	if k == nil || !k.synced {
+		return nil, false
+	}
+	return maps.Clone(k.objects), true
+}
+
+func (h *Holders) counted() {
+	if h.Counted != nil {
+		h.Counted()
+	}
+}
+
 // Start watches until ctx ends.
 func (h *Holders) Start(ctx context.Context) error {
 	kinds := map[schema.GroupResource]*heldKind{}
+	follow := func(gr schema.GroupResource, holds bool) {
+		kinds[gr] = &heldKind{holds: holds, objects: map[string]int{}, look: make(chan struct{}, 1)}
+	}
+	// Those of a release's definitions are counted for its fence.
+	for gr := range h.Profiles.Fencing() {
+		follow(gr, false)
+	}
 	for _, g := range h.Profiles.Resources() {
 		if g.Holding != v1alpha1.HoldingNever {
-			kinds[g.Resource] = &heldKind{objects: map[string]int{}, look: make(chan struct{}, 1)}
+			follow(g.Resource, true)
 		}
 	}
 	h.mu.Lock()
@@ -150,6 +184,7 @@ func (h *Holders) reset(k *heldKind, synced bool) {
 	if changed {
 		h.Changed()
 	}
+	h.counted()
 }
 
 // watchKind counts the objects of a kind until ctx ends.
@@ -159,9 +194,10 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 	h.mu.Unlock()
 	count := func(object any, by int) {
 		meta, ok := metaOf(object)
-		if !ok || meta.Namespace == "" {
+		if !ok {
 			return
 		}
+		defer h.counted()
 		h.mu.Lock()
 		if k.epoch != epoch {
 			h.mu.Unlock()
@@ -185,6 +221,7 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 		k.synced = k.synced || k.epoch == epoch
 		h.mu.Unlock()
 		h.Changed()
+		h.counted()
 	})
 }
 

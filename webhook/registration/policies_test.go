@@ -6,6 +6,7 @@ package registration
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -91,6 +92,44 @@ func TestEnsurePoliciesRepairs(t *testing.T) {
 				t.Error("a second look still finds something to repair")
 			}
 		})
+	}
+}
+
+// A pause of the fence is left alone while it lasts, and then put right.
+func TestEnsurePoliciesPaused(t *testing.T) {
+	t.Parallel()
+	k, kube := newKeeper(t)
+	k.Policies = []Policy{FencePolicy("hf")}
+	now := time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+	k.Now = func() time.Time { return now }
+	ensurePolicies(t, k)
+	bindings := kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings()
+	binding, err := bindings.Get(t.Context(), "holdfast-fence-deny", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !SetBindingPause(binding, Pause{Until: now.Add(time.Hour), By: "me", Reason: "repair"}) {
+		t.Fatal("the binding does not deny")
+	}
+	if _, err := bindings.Update(t.Context(), binding, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		after        time.Duration
+		wantRepaired bool
+		want         admissionv1.ValidationAction
+	}{{time.Minute, false, admissionv1.Warn}, {2 * time.Hour, true, admissionv1.Deny}} {
+		now = now.Add(step.after)
+		if repaired := ensurePolicies(t, k); repaired != step.wantRepaired {
+			t.Errorf("after %s: repaired %v", step.after, repaired)
+		}
+		got, err := bindings.Get(t.Context(), "holdfast-fence-deny", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]admissionv1.ValidationAction{step.want}, got.Spec.ValidationActions); diff != "" {
+			t.Errorf("after %s (-want +got):\n%s", step.after, diff)
+		}
 	}
 }
 

@@ -32,7 +32,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/holdfast-dev/holdfast/certs"
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/approvals"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
@@ -89,11 +88,6 @@ func serve(ctx context.Context, o *serveOptions) error {
 	// Tried again by the upkeep; here it spares the first callers a wait.
 	if err := cert.Follow(ctx); err != nil {
 		logger.Error(err, "No serving certificate yet")
-	}
-	for _, p := range o.set.Profiles() {
-		if fields := profile.Pending(p); len(fields) > 0 {
-			logger.Info("Profile sets fields that this version does not act on yet", "profile", p.Name, "fields", fields)
-		}
 	}
 	logger.Info("Holdfast starts", "version", version, "namespace", o.namespace, "resources", len(o.set.Resources()))
 	running, stop := drained(ctx, o.drain)

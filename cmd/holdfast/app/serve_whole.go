@@ -44,7 +44,7 @@ func newInstances(config *rest.Config) (*instances.Live, error) {
 }
 
 // followHolders keeps the list of the namespaces that hold guarded objects, for
-// u to register.
+// u to register, and counts what keeps releases fenced.
 func followHolders(mgr manager.Manager, o *serveOptions, u *upkeep) error {
 	live, err := newInstances(o.restConfig)
 	if err != nil {
@@ -52,6 +52,7 @@ func followHolders(mgr manager.Manager, o *serveOptions, u *upkeep) error {
 	}
 	holders := &instances.Holders{Profiles: o.set, Metadata: live.Metadata, Kinds: live.Kinds, Changed: u.trigger}
 	u.registration.Holding = holders.Namespaces
+	u.beside = append(u.beside, newFencing(o, u, live, holders).lead)
 	// Every replica follows them, so that a new leader knows them at once.
 	return mgr.Add(everyReplica(holders.Start))
 }

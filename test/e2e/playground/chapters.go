@@ -33,10 +33,15 @@ func (s *story) saveUnused() error {
 
 func (s *story) bringBack() error {
 	s.out.heading("5. Bringing it back")
+	if err := s.until("every version is saved as it is seen", func() bool {
+		return lineWith(s.user.Holdfast(s.ctx, "recovery", "list").Stdout, "n0.small", "present")
+	}); err != nil {
+		return err
+	}
 	r := s.run("holdfast recovery list")
 	if err := all(
 		s.check(r.Code == 0 && strings.Contains(r.Stdout, "n2.unused"), "the list of snapshots has the tier"),
-		s.check(!strings.Contains(r.Stdout, "n0.small"), "and not the one whose deletion was refused"),
+		s.check(lineWith(r.Stdout, "n0.small", "present"), "and what was never deleted too, for it is saved at every change"),
 	); err != nil {
 		return err
 	}
@@ -91,4 +96,18 @@ func (s *story) undo() error {
 		return fmt.Errorf("undo ended with exit code %d", r.Code)
 	}
 	return s.compare(s.used)
+}
+
+// lineWith tells whether a line of text has all of words.
+func lineWith(text string, words ...string) bool {
+	for line := range strings.Lines(text) {
+		all := true
+		for _, word := range words {
+			all = all && strings.Contains(line, word)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
 }

@@ -49,7 +49,14 @@ func run(ctx context.Context, out *screen, once bool) (err error) {
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 	out.done("the control plane is up (%.1f s)", time.Since(began).Seconds())
 
-	holdfast, err := harness.Install(ctx, cluster, harness.Options{})
+	// The right to read the release of an operator is given in its namespace.
+	if r := (harness.Runner{Cluster: cluster, Kubeconfig: cluster.Kubeconfig}).Kubectl(ctx, "create", "namespace", operatorSpace); r.Code != 0 {
+		return errors.New(r.Stderr)
+	}
+	holdfast, err := harness.Install(ctx, cluster, harness.Options{
+		Profiles: []string{"nuodb", "astarte"},
+		Values:   map[string]any{"releaseNamespaces": []string{operatorSpace}, "continuousBackup": true},
+	})
 	if err != nil {
 		return err
 	}
@@ -60,6 +67,9 @@ func run(ctx context.Context, out *screen, once bool) (err error) {
 	if s.client, err = dynamic.NewForConfig(cluster.Config); err != nil {
 		return err
 	}
+	if s.chart, err = operatorChart(ctx, cluster.Dir); err != nil {
+		return err
+	}
 	if err := harness.LoadNuoDB(ctx, s.user); err != nil {
 		return err
 	}
@@ -67,7 +77,7 @@ func run(ctx context.Context, out *screen, once bool) (err error) {
 	if err := holdfast.Start(ctx); err != nil {
 		return err
 	}
-	out.done("'holdfast serve --profiles=nuodb' is ready (%.1f s)", time.Since(began).Seconds())
+	out.done("'holdfast serve --profiles=nuodb,astarte' is ready (%.1f s)", time.Since(began).Seconds())
 
 	if err := s.play(); err != nil {
 		return err

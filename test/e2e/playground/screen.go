@@ -72,10 +72,11 @@ func (s *screen) command(text string) {
 }
 
 // output prints what a command printed. Only lines too long for the screen are
-// broken, at spaces, and go on further to the right.
+// broken, at spaces, and go on further to the right. A warning that comes again
+// and again is printed once.
 func (s *screen) output(text string) {
-	for line := range strings.Lines(text) {
-		for i, part := range broken(strings.TrimRight(line, "\n"), s.width-6) {
+	for _, line := range once(text) {
+		for i, part := range broken(line, s.width-6) {
 			indent := "  "
 			if i > 0 {
 				indent = "      "
@@ -83,6 +84,29 @@ func (s *screen) output(text string) {
 			s.line("%s%s", indent, part)
 		}
 	}
+}
+
+// once are the lines of text, of repeated warnings the first with their number.
+func once(text string) []string {
+	var lines []string
+	first, times := map[string]int{}, map[string]int{}
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		// What comes before it is the time.
+		if _, warning, ok := strings.Cut(line, "\"Warning: "); ok {
+			if times[warning]++; times[warning] > 1 {
+				continue
+			}
+			first[warning] = len(lines)
+		}
+		lines = append(lines, line)
+	}
+	for warning, i := range first {
+		if times[warning] > 1 {
+			lines[i] += fmt.Sprintf(" (%d times)", times[warning])
+		}
+	}
+	return lines
 }
 
 func (s *screen) done(format string, args ...any) {

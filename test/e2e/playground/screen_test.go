@@ -30,3 +30,12 @@ func TestBroken(t *testing.T) {
 		})
 	}
 }
+
+func TestRepeatedWarningsArePrintedOnce(t *testing.T) {
+	t.Parallel()
+	text := "I11 a.go:1] \"Warning: no\"\nI12 a.go:1] \"Warning: no\"\nsame\nsame\nI13 a.go:1] \"Warning: other\"\n"
+	want := []string{"I11 a.go:1] \"Warning: no\" (2 times)", "same", "same", "I13 a.go:1] \"Warning: other\""}
+	if diff := cmp.Diff(want, once(text)); diff != "" {
+		t.Errorf("once (-want +got):\n%s", diff)
+	}
+}

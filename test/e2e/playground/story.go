@@ -28,6 +28,8 @@ type story struct {
 	user     harness.Runner // an administrator, who may do everything
 	client   dynamic.Interface
 	checks   int
+	// chart is the folder of the stand-in for Astarte's operator.
+	chart string
 
 	// The tiers of chapters 4 to 7 as they were before.
 	unused, used *unstructured.Unstructured
@@ -35,7 +37,7 @@ type story struct {
 
 func (s *story) play() error {
 	for _, chapter := range []func() error{
-		s.lookAround, s.refuseUsed, s.refuseChain, s.saveUnused, s.bringBack, s.bypass, s.undo, s.refuseAgain,
+		s.lookAround, s.refuseUsed, s.refuseChain, s.saveUnused, s.bringBack, s.bypass, s.undo, s.refuseAgain, s.fence,
 	} {
 		if err := chapter(); err != nil {
 			if s.ctx.Err() != nil {
