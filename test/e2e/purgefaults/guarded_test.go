@@ -31,7 +31,7 @@ var _ = Describe("on a server with passwords, permissions, TLS and guardrails, a
 		})
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(func() error { return cluster.Close() })
-	}, NodeTimeout(2*time.Minute))
+	}, NodeTimeout(5*time.Minute))
 
 	// as runs the commands as another role, with those rights in the realm.
 	as := func(ctx SpecContext, g *ground, role string, rights ...string) {
@@ -142,6 +142,8 @@ var _ = Describe("on a server with passwords, permissions, TLS and guardrails, a
 		Expect(out.Code).To(BeZero(), out.Stderr)
 		g.expectPurged(ctx, before, object)
 	}, NodeTimeout(2*time.Minute))
+
+	astarteSpecs(func() *cassandra.Cluster { return cluster })
 })
 
 // replaced are flags with another value for one of them.
