@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/discovery"
 )
 
@@ -26,16 +27,42 @@ const (
 	searches = 6
 )
 
+// Dependent is an object that belongs to another by an ownerReference.
+type Dependent struct {
+	Resource  schema.GroupVersionResource `json:"resource"`
+	Namespace string                      `json:"namespace,omitempty"`
+	Name      string                      `json:"name"`
+	UID       types.UID                   `json:"uid"`
+}
+
+// String names the dependent as messages do.
+func (d Dependent) String() string {
+	return d.Resource.GroupResource().String() + " " + joinName(d.Namespace, d.Name)
+}
+
+// Dependents finds all objects that name the object owner of namespace as their
+// owner, and the kinds that could not be read, of which there may be more.
+func (r *Recovery) Dependents(ctx context.Context, namespace string, owner types.UID) (owned []Dependent, unread []string, err error) {
+	kinds, unread, err := r.collectable(ctx, namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	owned, unreadable := r.allOwnedBy(ctx, kinds, namespace, owner)
+	return owned, append(unread, unreadable...), nil
+}
+
 // checkDependents refuses the undo of an object that owns others: they carry
 // its old UID, and the garbage collector deletes them as soon as it is away,
 // whether or not there is a new object of its name.
 func (r *Recovery) checkDependents(ctx context.Context, item *Item, live *unstructured.Unstructured) error {
-	kinds, unread, err := r.collectable(ctx, item.Namespace)
+	found, unread, err := r.Dependents(ctx, item.Namespace, item.uid)
 	if err != nil {
 		return fmt.Errorf("look for objects that belong to %s: %w", item.target, err)
 	}
-	owned, unreadable := r.allOwnedBy(ctx, kinds, item)
-	unread = append(unread, unreadable...)
+	var owned []string
+	for _, d := range found {
+		owned = append(owned, d.String())
+	}
 	switch {
 	case len(owned) > 0 && slices.Contains(live.GetFinalizers(), metav1.FinalizerDeleteDependents):
 		item.warn("the garbage collector is deleting what belongs to it: %s", firstFew(owned))
@@ -47,15 +74,15 @@ func (r *Recovery) checkDependents(ctx context.Context, item *Item, live *unstru
 	return nil
 }
 
-// allOwnedBy lists the objects of kinds that belong to item's object, in the
-// order of kinds, and the kinds that cannot be read.
-func (r *Recovery) allOwnedBy(ctx context.Context, kinds []schema.GroupVersionResource, item *Item) (owned, unread []string) {
-	found, errs := make([][]string, len(kinds)), make([]error, len(kinds))
+// allOwnedBy lists the objects of kinds that belong to owner, in the order of
+// kinds, and the kinds that cannot be read.
+func (r *Recovery) allOwnedBy(ctx context.Context, kinds []schema.GroupVersionResource, namespace string, owner types.UID) (owned []Dependent, unread []string) {
+	found, errs := make([][]Dependent, len(kinds)), make([]error, len(kinds))
 	var group errgroup.Group
 	group.SetLimit(searches)
 	for i, gvr := range kinds {
 		group.Go(func() error {
-			found[i], errs[i] = r.ownedBy(ctx, gvr, item)
+			found[i], errs[i] = r.ownedBy(ctx, gvr, namespace, owner)
 			return nil // the others are of interest all the same
 		})
 	}
@@ -96,19 +123,19 @@ func (r *Recovery) collectable(ctx context.Context, namespace string) (kinds []s
 	return kinds, unread, nil
 }
 
-// ownedBy lists the objects of gvr that belong to item's object.
-func (r *Recovery) ownedBy(ctx context.Context, gvr schema.GroupVersionResource, item *Item) ([]string, error) {
-	var owned []string
+// ownedBy lists the objects of gvr that belong to owner.
+func (r *Recovery) ownedBy(ctx context.Context, gvr schema.GroupVersionResource, namespace string, owner types.UID) ([]Dependent, error) {
+	var owned []Dependent
 	opts := metav1.ListOptions{Limit: dependentsPage}
 	for {
-		page, err := r.Metadata.Resource(gvr).Namespace(item.Namespace).List(ctx, opts)
+		page, err := r.Metadata.Resource(gvr).Namespace(namespace).List(ctx, opts)
 		if err != nil {
 			return owned, err
 		}
 		for i := range page.Items {
 			m := &page.Items[i]
-			if slices.ContainsFunc(m.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == item.uid }) {
-				owned = append(owned, gvr.GroupResource().String()+" "+joinName(m.Namespace, m.Name))
+			if slices.ContainsFunc(m.OwnerReferences, func(ref metav1.OwnerReference) bool { return ref.UID == owner }) {
+				owned = append(owned, Dependent{gvr, m.Namespace, m.Name, m.UID})
 			}
 		}
 		if opts.Continue = page.Continue; opts.Continue == "" {

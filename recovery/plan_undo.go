@@ -168,7 +168,7 @@ func steps(item *Item, saved *unstructured.Unstructured, ready *prepared) []stri
 			"create it again at once")
 	case ActionCreate:
 		list = append(list, "create it from snapshot "+item.Snapshot)
-	case ActionFinish, ActionSkip, ActionRefuse:
+	case ActionFinish, ActionRescue, ActionSkip, ActionRefuse:
 	}
 	if ready.status != nil {
 		list = append(list, "replay its status")

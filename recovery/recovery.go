@@ -95,6 +95,8 @@ const (
 	ActionCreate Action = "create"
 	// ActionFinish completes what an interrupted run has created.
 	ActionFinish Action = "finish"
+	// ActionRescue brings a Terminating object back without losing what belongs to it.
+	ActionRescue Action = "rescue"
 	// ActionSkip leaves alone an object for which there is nothing to do.
 	ActionSkip Action = "skip"
 	// ActionRefuse leaves alone an object that cannot be brought back as things are.

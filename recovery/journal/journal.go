@@ -4,6 +4,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -140,13 +141,13 @@ func (j *Journal) Do(ctx context.Context, step string, do func(context.Context) 
 	if j.Did(step) {
 		return nil
 	}
-	err := j.record(ctx, "begun", step, func(s *State) {
-		if s.step(step) == nil {
+	if !j.Began(step) {
+		err := j.record(ctx, "begun", step, func(s *State) {
 			s.Steps = append(s.Steps, Step{Name: step, Begun: j.keeper.now()})
+		})
+		if err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
 	}
 	if err := do(ctx); err != nil {
 		return err
@@ -154,11 +155,17 @@ func (j *Journal) Do(ctx context.Context, step string, do func(context.Context) 
 	return j.record(ctx, "ended", step, func(s *State) { s.step(step).Ended = j.keeper.now() })
 }
 
-// Remember keeps value under key.
+// Remember keeps value under key. What is kept so already is not written again.
 func (j *Journal) Remember(ctx context.Context, key string, value any) error {
 	text, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("remember %s: %w", key, err)
+	}
+	j.mu.Lock()
+	same := bytes.Equal(j.state.Data[key], text)
+	j.mu.Unlock()
+	if same {
+		return nil
 	}
 	return j.record(ctx, "remembered", key, func(s *State) { s.Data[key] = text })
 }
@@ -180,14 +187,11 @@ func (j *Journal) Recall(key string, value any) (bool, error) {
 // SetAside records what something was, before it is changed for the duration.
 // What is recorded already, and not put back yet, keeps its first record.
 func (j *Journal) SetAside(ctx context.Context, a Aside) error {
+	if slices.ContainsFunc(j.Aside(), func(b Aside) bool { return b.same(&a) }) {
+		return nil
+	}
 	return j.record(ctx, "aside", a.Resource+"/"+a.Name, func(s *State) {
-		i := slices.IndexFunc(s.Aside, func(b Aside) bool { return b.same(&a) })
-		switch {
-		case i < 0:
-			s.Aside = append(s.Aside, a)
-		case s.Aside[i].Back:
-			s.Aside[i] = a
-		}
+		s.Aside = append(slices.DeleteFunc(s.Aside, func(b Aside) bool { return b.same(&a) }), a)
 	})
 }
 

@@ -5,6 +5,7 @@ package scan
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 
@@ -69,32 +70,6 @@ func (w *world) kindOf(apiVersion, name string) *kind {
 	return nil
 }
 
-// registered finds out whether Holdfast itself stands guard.
-func registered(w *world) []Finding {
-	f := Finding{Severity: Critical, Kind: KindRegistration, Resource: validatingResource.GroupResource().String(), Name: holdfastName}
-	var entries, guards int
-	for _, h := range w.hooks {
-		if h.configuration != holdfastName || h.resource != f.Resource {
-			continue
-		}
-		entries++
-		if h.blocks && len(h.guarded) > 0 {
-			guards++
-		}
-	}
-	switch {
-	case entries == 0:
-		f.Detail = "Holdfast is not registered with the API server: nothing is refused, and nothing is saved before it goes"
-		f.Mend = "see that 'holdfast serve' runs: it registers itself within seconds"
-	case guards == 0:
-		f.Detail = "Holdfast is registered, but refuses nothing: it is paused, or somebody changed its entries"
-		f.Mend = "holdfast resume; a running 'holdfast serve' puts other changes right within seconds"
-	default:
-		return nil
-	}
-	return []Finding{f}
-}
-
 // snapshots finds snapshots that cannot be used, and recoveries that did not end.
 func snapshots(w *world) []Finding {
 	var found []Finding
@@ -120,8 +95,8 @@ func snapshots(w *world) []Finding {
 	return found
 }
 
-// managers finds guarded objects that a GitOps tool writes: it may create anew,
-// or prune, what somebody restores.
+// managers finds guarded objects that a GitOps tool writes and that are, or will
+// be, brought back: it may create them anew, or prune them, meanwhile.
 func managers(w *world) []Finding {
 	var found []Finding
 	for _, k := range w.sorted() {
@@ -138,7 +113,32 @@ func managers(w *world) []Finding {
 			found = append(found, f)
 		}
 	}
+	for _, m := range w.managed {
+		f := about(Warning, KindManaged, m.saved.GroupResource(), types.NamespacedName{Namespace: m.saved.Namespace, Name: m.saved.Name})
+		f.Detail = "it is gone and was kept by " + m.manager + ", which may have pruned it, and would do so again, or create it anew without its status"
+		f.Mend = "put it back where that takes it from, or suspend that, then: holdfast recovery restore " + m.saved.ID
+		found = append(found, f)
+	}
 	return found
+}
+
+// managedLimit bounds how many saved objects are read for their managers.
+const managedLimit = 50
+
+// readManaged finds out which of the missing objects a GitOps tool has written.
+func (s *Scanner) readManaged(ctx context.Context, w *world) {
+	for n, r := range missing(w) {
+		if n == managedLimit {
+			return
+		}
+		saved, err := s.Snapshots.Get(ctx, r.ID)
+		if err != nil {
+			continue // what cannot be used is a finding of its own
+		}
+		if manager := managerOf(saved.Object); manager != "" {
+			w.managed = append(w.managed, managedObject{manager, r})
+		}
+	}
 }
 
 // managerOf names the GitOps tool that writes o, by the marks that these leave

@@ -42,6 +42,10 @@ const (
 	KindSnapshotUnusable   Kind = "snapshot-unusable"
 	KindRecoveryUnfinished Kind = "recovery-unfinished"
 	KindManaged            Kind = "managed"
+	KindBypassed           Kind = "bypassed"
+	KindRelease            Kind = "release-unsettled"
+	KindOperatorGone       Kind = "operator-gone"
+	KindSecretReplaced     Kind = "secret-replaced"
 )
 
 // Finding is one thing that is wrong or at risk.

@@ -12,6 +12,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
 // shown is how many objects a sentence names before it counts.
@@ -79,30 +81,47 @@ func missingReferenced(w *world) []Finding {
 	return found
 }
 
+// missing are the latest snapshots of guarded objects that exist no more.
+func missing(w *world) []snapshot.Record {
+	var latest []snapshot.Record
+	seen := map[string]bool{}
+	for _, r := range w.records { // newest first
+		gr := r.GroupResource()
+		_, guarded := w.profiles.Guarded(gr)
+		k := w.kinds[gr]
+		name := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
+		key := gr.String() + " " + name.String()
+		if r.Problem != "" || !guarded || k == nil || !k.known() || k.get(name) != nil || seen[key] {
+			continue
+		}
+		seen[key] = true
+		latest = append(latest, r)
+	}
+	return latest
+}
+
 // missingSaved finds saved guarded objects that exist no more and that nothing
-// refers to: perhaps somebody meant it, perhaps not.
+// refers to: those that went past Holdfast, and those that perhaps somebody
+// meant to go, perhaps not.
 func missingSaved(w *world) []Finding {
 	referenced := map[string]bool{}
 	for _, f := range missingReferenced(w) {
 		referenced[f.String()] = true
 	}
 	var found []Finding
-	seen := map[string]bool{}
-	for _, r := range w.records { // newest first
-		gr := r.GroupResource()
-		_, guarded := w.profiles.Guarded(gr)
-		k := w.kinds[gr]
-		if r.Problem != "" || !guarded || k == nil || !k.known() {
+	for _, r := range missing(w) {
+		f := about(Notice, KindMissingSaved, r.GroupResource(), types.NamespacedName{Namespace: r.Namespace, Name: r.Name})
+		if referenced[f.String()] {
 			continue
 		}
-		name := types.NamespacedName{Namespace: r.Namespace, Name: r.Name}
-		f := about(Notice, KindMissingSaved, gr, name)
-		if k.get(name) != nil || referenced[f.String()] || seen[f.String()] {
-			continue
+		f.Mend = "holdfast recovery restore " + r.ID
+		if r.Bypass {
+			f.Severity, f.Kind = Critical, KindBypassed
+			f.Detail = fmt.Sprintf("it went without Holdfast being asked, and was noticed at %s; its last state is of %s", r.StateAt.UTC().Format(time.RFC3339), r.SavedAt.UTC().Format(time.RFC3339))
+		} else {
+			f.Detail = fmt.Sprintf("it does not exist any more; last saved at %s (%s by %s)", r.LastAt().UTC().Format(time.RFC3339), cmp.Or(r.Operation, "saved"), cmp.Or(r.LastBy(), "nobody known"))
+			f.Mend += "   # if it is missed"
 		}
-		seen[f.String()] = true
-		f.Detail = fmt.Sprintf("it does not exist any more; last saved at %s (%s by %s)", r.LastAt().UTC().Format(time.RFC3339), cmp.Or(r.Operation, "saved"), cmp.Or(r.LastBy(), "nobody known"))
-		f.Mend = "holdfast recovery restore " + r.ID + "   # if it is missed"
 		found = append(found, f)
 	}
 	return found

@@ -20,13 +20,15 @@ type Scanner struct {
 	Snapshots *snapshot.Store
 	// Profiles say what is guarded.
 	Profiles *profile.Set
+	// Journals are those of recoveries of many steps; nil if they are not known.
+	Journals journals
 }
 
 // judgements are all that a scan looks for, in no particular order.
 var judgements = []func(*world) []Finding{
 	terminating, missingReferenced, missingSaved, missingRevisions,
 	definitions, storedVersions, deadWebhooks, deadOwners,
-	registered, snapshots, managers,
+	registered, snapshots, managers, unsettled, operatorsGone, replaced, unfinished,
 }
 
 // Scan looks at everything. Its error means that not even the definitions of

@@ -5,6 +5,7 @@ package scan
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -166,21 +167,29 @@ func TestRegistered(t *testing.T) {
 	entry := func(blocks bool) hook {
 		return hook{resource: "validatingwebhookconfigurations.admissionregistration.k8s.io", configuration: "holdfast", name: "guard.holdfast.dev", blocks: blocks, guarded: []string{"plans.billing.example"}}
 	}
+	ours := marks{there: true, labels: map[string]string{"app.kubernetes.io/managed-by": "holdfast"}}
+	paused := ours
+	paused.annotations = map[string]string{"holdfast.dev/paused-until": "2026-03-03T12:00:00Z", "holdfast.dev/paused-by": "alice", "holdfast.dev/paused-reason": "moving house"}
 	for name, tc := range map[string]struct {
-		hooks []hook
-		want  int
+		own    marks
+		hooks  []hook
+		detail string
 	}{
-		"missing":      {want: 1},
-		"refuses":      {hooks: []hook{entry(true)}},
-		"paused":       {hooks: []hook{entry(false)}, want: 1},
-		"another's":    {hooks: []hook{{resource: entry(true).resource, configuration: "other", blocks: true, guarded: []string{"plans.billing.example"}}}, want: 1},
-		"both entries": {hooks: []hook{entry(false), entry(true)}},
+		"missing":      {detail: "not registered"},
+		"refuses":      {own: ours, hooks: []hook{entry(true)}},
+		"both entries": {own: ours, hooks: []hook{entry(false), entry(true)}},
+		"no entries":   {own: ours, detail: "not registered"},
+		"changed":      {own: ours, hooks: []hook{entry(false)}, detail: "somebody changed its entries"},
+		"paused":       {own: paused, hooks: []hook{entry(false)}, detail: "Holdfast is paused until 2026-03-03T12:00:00Z by alice (moving house): nothing is refused"},
+		"another's":    {own: marks{there: true}, hooks: []hook{entry(true)}, detail: "that Holdfast has not made"},
+		"elsewhere":    {hooks: []hook{{resource: entry(true).resource, configuration: "other", blocks: true, guarded: []string{"plans.billing.example"}}}, detail: "not registered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := picture(t, func(w *world, _ *kind) { w.hooks = tc.hooks })
-			if found := registered(w); len(found) != tc.want {
-				t.Errorf("found %+v, want %d", found, tc.want)
+			w := picture(t, func(w *world, _ *kind) { w.hooks, w.own = tc.hooks, tc.own })
+			found := registered(w)
+			if tc.detail == "" && len(found) > 0 || tc.detail != "" && (len(found) != 1 || !strings.Contains(found[0].Detail, tc.detail)) {
+				t.Errorf("found %+v, want %q", found, tc.detail)
 			}
 		})
 	}

@@ -42,6 +42,9 @@ func (s *Scanner) readHooks(ctx context.Context, w *world) error {
 				w.cannot(gvr.GroupResource().String()+" "+o.GetName(), err)
 				return
 			}
+			if gvr == validatingResource && o.GetName() == holdfastName {
+				w.own = marks{true, o.GetLabels(), o.GetAnnotations()}
+			}
 			for _, e := range c.Webhooks {
 				h := hook{
 					resource: gvr.GroupResource().String(), configuration: o.GetName(), name: e.Name,
@@ -100,6 +103,7 @@ func (s *Scanner) readOwned(ctx context.Context, w *world) {
 				break
 			}
 			for _, item := range page.Items {
+				w.secrets[types.NamespacedName{Namespace: item.Namespace, Name: item.Name}] = item.UID
 				for _, ref := range item.OwnerReferences {
 					if gv, err := schema.ParseGroupVersion(ref.APIVersion); err == nil && gv.Group != "" && groups[gv.Group] {
 						w.owned = append(w.owned, ownedObject{"secrets", types.NamespacedName{Namespace: item.Namespace, Name: item.Name}, ref})

@@ -191,7 +191,7 @@ func planText(out io.Writer, plan *recovery.Plan) error {
 			continue
 		case recovery.ActionFinish:
 			w.line("  %s: finish what an interrupted run has created", item)
-		case recovery.ActionUndo, recovery.ActionCreate:
+		case recovery.ActionUndo, recovery.ActionCreate, recovery.ActionRescue:
 			w.line("  %s", item)
 		}
 		for i, step := range item.Steps {

@@ -60,7 +60,13 @@ func (o *recoveryScanOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	report, err := (&scan.Scanner{Client: c.dynamic, Metadata: c.metadata, Snapshots: store, Profiles: set}).Scan(ctx)
+	scanner := &scan.Scanner{Client: c.dynamic, Metadata: c.metadata, Snapshots: store, Profiles: set}
+	if keeper, err := c.journals(ctx); err == nil {
+		scanner.Journals = keeper
+	} else {
+		_, _ = fmt.Fprintf(o.streams.ErrOut, "warning: not read, so not judged: unfinished recoveries: %s\n", printable(err.Error()))
+	}
+	report, err := scanner.Scan(ctx)
 	if err != nil {
 		return c.explain(err)
 	}

@@ -4,6 +4,9 @@
 // Package standin stands for the Astarte operator where the real one cannot
 // run: it makes, keeps and deletes what the real ones do, as far as it matters
 // to what is saved and brought back. It needs no nodes: nothing of it runs.
+//
+// What it does was seen of the real operators 1.0.4, 23.5.2 and 24.5.1 on a
+// real API server, or read in their sources; each behaviour says which.
 package standin
 
 import (
@@ -73,18 +76,25 @@ func (o *Operator) Round(ctx context.Context) error {
 }
 
 func (o *Operator) astarte(ctx context.Context, a *unstructured.Unstructured) error {
-	// Checked before the deletion: a Terminating one is not finalized then.
+	going := a.GetDeletionTimestamp() != nil
+	// spec.manualMaintenanceMode is checked before the deletion: what is
+	// Terminating is not finalized then (seen: 1.0.4, 23.5.2; source: 24.5.1).
 	if frozen, _, _ := unstructured.NestedBool(a.Object, "spec", "manualMaintenanceMode"); frozen {
-		return nil
+		if going {
+			return nil
+		}
+		return o.fillStatus(ctx, a) // and nothing else (seen: 1.0.4)
 	}
-	if a.GetDeletionTimestamp() != nil {
+	if going {
 		return o.finalize(ctx, a)
 	}
-	client := o.Client.Resource(o.Shape.Astartes()).Namespace(a.GetNamespace())
+	if err := o.migrate(ctx, a); err != nil {
+		return err
+	}
 	if !slices.Contains(a.GetFinalizers(), Finalizer) {
 		a.SetFinalizers(append(a.GetFinalizers(), Finalizer))
 		var err error
-		if a, err = client.Update(ctx, a, metav1.UpdateOptions{}); err != nil {
+		if a, err = o.Client.Resource(o.Shape.Astartes()).Namespace(a.GetNamespace()).Update(ctx, a, metav1.UpdateOptions{}); err != nil {
 			return err
 		}
 	}
@@ -103,32 +113,43 @@ func (o *Operator) astarte(ctx context.Context, a *unstructured.Unstructured) er
 			return err
 		}
 	}
+	if err := o.workloads(ctx, a); err != nil {
+		return err
+	}
+	return o.fillStatus(ctx, a)
+}
+
+func (o *Operator) fillStatus(ctx context.Context, a *unstructured.Unstructured) error {
 	if version, _, _ := unstructured.NestedString(a.Object, "status", "astarteVersion"); version != "" {
 		return nil
 	}
 	_ = unstructured.SetNestedField(a.Object, o.Shape.Version, "status", "astarteVersion") // it is an object
-	_, err := client.UpdateStatus(ctx, a, metav1.UpdateOptions{})
+	_, err := o.Client.Resource(o.Shape.Astartes()).Namespace(a.GetNamespace()).UpdateStatus(ctx, a, metav1.UpdateOptions{})
 	return err
 }
 
-// finalize deletes what the real one deletes, and not the CA: that is owned.
+// finalize deletes what the real one deletes, in its order, and not the CA: that
+// is owned, and the garbage collector takes it a second later (seen: audit log
+// of all three). Errors on the Secret and the claims are only logged by the real
+// one (source: lib/controllerutils/astarte_finalizer.go).
 func (o *Operator) finalize(ctx context.Context, a *unstructured.Unstructured) error {
 	if !slices.Contains(a.GetFinalizers(), Finalizer) {
 		return nil
 	}
-	err := o.Kube.CoreV1().Secrets(a.GetNamespace()).Delete(ctx, a.GetName()+"-cfssl-ca", metav1.DeleteOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return err
-	}
+	_ = o.Kube.CoreV1().Secrets(a.GetNamespace()).Delete(ctx, a.GetName()+"-cfssl-ca", metav1.DeleteOptions{})
 	claims, err := o.Kube.CoreV1().PersistentVolumeClaims(a.GetNamespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err
 	}
 	for _, c := range claims.Items {
 		if slices.ContainsFunc(Erased(), func(what string) bool { return strings.HasPrefix(c.Name, a.GetName()+what) }) {
-			if err := o.Kube.CoreV1().PersistentVolumeClaims(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{}); err != nil {
-				return err
-			}
+			_ = o.Kube.CoreV1().PersistentVolumeClaims(c.Namespace).Delete(ctx, c.Name, metav1.DeleteOptions{})
+		}
+	}
+	// An error on these, which are the whole cluster's, does hold it up (22.11 and later).
+	for _, class := range o.Shape.PriorityClasses {
+		if err := o.Kube.SchedulingV1().PriorityClasses().Delete(ctx, class, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+			return err
 		}
 	}
 	a.SetFinalizers(slices.DeleteFunc(a.GetFinalizers(), func(f string) bool { return f == Finalizer }))

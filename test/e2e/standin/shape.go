@@ -24,6 +24,11 @@ type Shape struct {
 	// Secrets and ConfigMaps are the ends of the names of what an Astarte owns,
 	// Claims the kinds of claims that are made for it and nobody owns.
 	Secrets, ConfigMaps, Claims []string
+	// Deployments, StatefulSets and Services are the ends of the names of what
+	// runs of an Astarte.
+	Deployments, StatefulSets, Services []string
+	// PriorityClasses are those that it makes for the whole cluster.
+	PriorityClasses []string
 	// Spec is of a typical Astarte, in JSON. It names Secrets of the user's:
 	// UserSecrets, which must be there.
 	Spec        string
@@ -76,11 +81,26 @@ func Shapes() []Shape {
 	v245.Name, v245.Version, v245.API, v245.Voyager = "v24.5.1", "24.5", "v1alpha3", false
 	v245.Spec = `{"version": "1.1.1", "cassandra": {"deploy": false, "connection": {"nodes": [{"host": "c", "port": 9042}], "credentialsSecret": {"name": "cassandra-login", "usernameKey": "u", "passwordKey": "p"}}}, "vernemq": {"sslListener": true, "sslListenerCertSecretName": "broker-tls"}}`
 	v245.UserSecrets = []string{"broker-tls", "cassandra-login", "ingress-tls", "dashboard-tls"}
+	classes := []string{"astarte-high-priority-non-preemptive", "astarte-mid-priority-non-preemptive", "astarte-low-priority-non-preemptive"}
+	v235.PriorityClasses, v245.PriorityClasses = classes, classes
 	next := Shape{
 		Name: "v2alpha1", Version: "26.5", API: "v2alpha1", Ingress: "v2alpha1", FlowGroup: "flow.astarte-platform.org",
 		Secrets: everywhere(), ConfigMaps: maps, Claims: []string{"-vernemq-data"},
 		Spec:        `{"version": "1.3.0", "cassandra": {"connection": {"nodes": [{"host": "c", "port": 9042}], "credentialsSecret": {"name": "cassandra-login", "usernameKey": "u", "passwordKey": "p"}, "sslConfiguration": {"enable": true, "customCASecret": {"name": "cassandra-ca"}}}}, "rabbitmq": {"connection": {"host": "r", "credentialsSecret": {"name": "rabbit-login", "usernameKey": "u", "passwordKey": "p"}, "sslConfiguration": {"customCASecret": {}}}}, "vernemq": {"sslListenerCertSecretName": "broker-tls"}}`,
 		UserSecrets: []string{"broker-tls", "cassandra-login", "cassandra-ca", "rabbit-login", "ingress-tls", "dashboard-tls"},
 	}
-	return []Shape{v104, v235, v245, next}
+	next.PriorityClasses = classes
+	shapes := []Shape{v104, v235, v245, next}
+	for i := range shapes {
+		shapes[i].Deployments = []string{
+			"-housekeeping", "-housekeeping-api", "-realm-management", "-realm-management-api", "-pairing", "-pairing-api",
+			"-appengine-api", "-trigger-engine", "-dashboard", "-cfssl",
+		}
+		shapes[i].StatefulSets = []string{"-vernemq"}
+		if slices.Contains(shapes[i].Claims, "-rabbitmq-data") {
+			shapes[i].StatefulSets = append(shapes[i].StatefulSets, "-rabbitmq")
+		}
+		shapes[i].Services = []string{"-housekeeping-api", "-realm-management-api", "-pairing-api", "-appengine-api", "-dashboard", "-cfssl", "-vernemq"}
+	}
+	return shapes
 }
