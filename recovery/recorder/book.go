@@ -125,6 +125,20 @@ func (b *book) gone(object metav1.Object) {
 	}
 }
 
+// records are the versions of an object that are stored, newest first.
+func (b *book) records(uid types.UID) []snapshot.Record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var records []snapshot.Record
+	for _, r := range b.snapshots[uid] {
+		records = append(records, *r)
+	}
+	slices.SortFunc(records, func(a, c snapshot.Record) int {
+		return cmp.Or(c.LastAt().Compare(a.LastAt()), cmp.Compare(a.ID, c.ID))
+	})
+	return records
+}
+
 // newest is the latest version of an object that is stored.
 func (b *book) newest(uid types.UID) (snapshot.Record, bool) {
 	b.mu.Lock()

@@ -68,12 +68,16 @@ func (r *Recorder) confirm(ctx context.Context, uid types.UID) error {
 }
 
 func (r *Recorder) confirmEnd(ctx context.Context, uid types.UID, one ended) error {
-	// What the book tells may be older than the request that was answered last.
-	records, err := r.Store.List(ctx, snapshot.Filter{UID: uid})
-	if err != nil {
-		return err
-	}
+	records := r.book.records(uid)
 	asked := r.asked(uid, records)
+	var err error
+	if !asked {
+		// What the book tells may be older than the request that was answered last.
+		if records, err = r.Store.List(ctx, snapshot.Filter{UID: uid}); err != nil {
+			return err
+		}
+		asked = r.asked(uid, records)
+	}
 	id := ""
 	if one.last != nil {
 		if id, err = r.saveVersion(ctx, one.guarded, one.last, newestID(records), false); err != nil {
