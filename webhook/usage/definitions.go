@@ -6,6 +6,7 @@ package usage
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,10 @@ func (i *Index) followDefinitions(ctx context.Context) {
 		ListWithContextFunc: func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
 			list, err := client.List(ctx, opts)
 			if err != nil && ctx.Err() == nil {
+				i.definitions.Store(false)
+				for _, f := range i.sorted {
+					f.nudge() // they look often now
+				}
 				log.Info("CustomResourceDefinitions cannot be followed; changes of them are noticed later", "reason", err.Error())
 			}
 			return list, err
@@ -33,13 +38,15 @@ func (i *Index) followDefinitions(ctx context.Context) {
 		WatchFuncWithContext: func(ctx context.Context, opts metav1.ListOptions) (watch.Interface, error) {
 			return client.Watch(ctx, opts)
 		},
-	}, i.options.Metadata), nil, definitions{i.feeds}, cache.ReflectorOptions{Name: "definitions", TypeDescription: crdResource.Resource})
+	}, i.options.Metadata), nil, definitions{i.feeds, &i.definitions}, cache.ReflectorOptions{Name: "definitions", TypeDescription: crdResource.Resource})
 	reflector.RunWithContext(klog.NewContext(ctx, logr.Discard()))
 }
 
 // definitions is a store that passes on names and keeps nothing.
 type definitions struct {
 	feeds map[schema.GroupResource]*feed
+	// synced is set when they were all read.
+	synced *atomic.Bool
 }
 
 var _ cache.TransformingStore = definitions{}
@@ -77,6 +84,7 @@ func (d definitions) Delete(object any) error { return d.changed(object) }
 // Replace implements cache.ReflectorStore. What is no longer listed may have
 // gone, so all look.
 func (d definitions) Replace([]any, string) error {
+	d.synced.Store(true)
 	for _, f := range d.feeds {
 		f.nudge()
 	}

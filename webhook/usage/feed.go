@@ -24,14 +24,8 @@ import (
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
-const (
-	// lookAgain is how often the definition of a kind is looked up when nothing
-	// tells of a change, as for kinds that no definition announces.
-	lookAgain = 30 * time.Second
-	// retryPause is the longest pause after a failure.
-	retryPause = 5 * time.Second
-	lookTime   = 10 * time.Second
-)
+// retryPause is the longest pause after a failure.
+const retryPause = 5 * time.Second
 
 // state is what is known of a kind.
 type state string
@@ -53,7 +47,9 @@ type feed struct {
 	metrics        *Metrics
 	rounds         rounds
 	wake           chan struct{}
-	refreshed      atomic.Int64 // when a refusal last made it catch up, in ns
+	// definitions says whether definitions are followed at this moment.
+	definitions *atomic.Bool
+	refreshed   atomic.Int64 // when a refusal last made it catch up, in ns
 
 	mu    sync.RWMutex
 	state state
@@ -73,7 +69,7 @@ type feed struct {
 
 func newFeed(plan *kindPlan, o Options) *feed {
 	return &feed{
-		plan: plan, definer: o.Kinds, reader: o.Reader, prover: o.Prover, metrics: o.Metrics,
+		plan: plan, definer: o.Kinds, reader: o.Reader, prover: o.Prover, metrics: o.Metrics, definitions: &atomic.Bool{},
 		wake: make(chan struct{}, 1), state: stateUnknown, table: newTable(plan), advanced: make(chan struct{}),
 	}
 }
@@ -109,22 +105,6 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-func (f *feed) define(ctx context.Context) (Definition, bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookTime)
-	defer cancel()
-	return f.definer.Define(ctx, f.resource())
-}
-
-func (f *feed) wait(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-f.wake:
-	case <-timer.C:
-	}
-}
-
 // follow reads the kind until it is no longer defined like that.
 func (f *feed) follow(ctx context.Context, kind Definition) {
 	epoch := f.begin(kind)
@@ -141,7 +121,7 @@ func (f *feed) follow(ctx context.Context, kind Definition) {
 		reflector.RunWithContext(klog.NewContext(ctx, logr.Discard())) // the feed tells of what goes wrong
 	}()
 	for ctx.Err() == nil {
-		f.wait(ctx, lookAgain)
+		f.wait(ctx, f.pauseOf(kind))
 		if f.mustRestart(epoch) {
 			break
 		}

@@ -47,8 +47,10 @@ type Index struct {
 	options Options
 	plan    *plan
 	feeds   map[schema.GroupResource]*feed
-	sorted  []*feed
-	started time.Time
+	// definitions says whether definitions are followed at this moment.
+	definitions atomic.Bool
+	sorted      []*feed
+	started     time.Time
 	// synced says that every kind was read once. A kind that appears later
 	// answers for itself and does not take the replica out of service.
 	synced atomic.Bool
@@ -64,6 +66,7 @@ func NewIndex(o Options) *Index {
 	i := &Index{options: o, plan: newPlan(o.Profiles), feeds: map[schema.GroupResource]*feed{}, started: time.Now()}
 	for _, gr := range o.Profiles.Referring() {
 		f := newFeed(i.plan.kinds[gr], o)
+		f.definitions = &i.definitions
 		i.feeds[gr] = f
 		i.sorted = append(i.sorted, f)
 	}

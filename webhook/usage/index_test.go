@@ -462,3 +462,19 @@ func TestFeedStreams(t *testing.T) {
 		t.Errorf("a list of another epoch: %v", err)
 	}
 }
+
+// What is announced is not asked about every half minute, as long as it is announced.
+func TestPauseOfAFeed(t *testing.T) {
+	t.Parallel()
+	metrics, err := NewMetrics(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFeed(newPlan(nuodb(t)).kinds[resource("databases")], Options{Metrics: metrics})
+	for _, tc := range []struct{ announced, followed, rarely bool }{{true, true, true}, {true, false, false}, {false, true, false}} {
+		f.definitions.Store(tc.followed)
+		if got := f.pauseOf(Definition{Announced: tc.announced}); (got == lookRarely) != tc.rarely {
+			t.Errorf("%+v: looks again after %s", tc, got)
+		}
+	}
+}

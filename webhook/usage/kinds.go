@@ -6,6 +6,7 @@ package usage
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -42,6 +43,8 @@ type Definition struct {
 	// Selectable are the fields that lists may select by, such as
 	// ".spec.planRef.name", besides the object's name and namespace.
 	Selectable []string
+	// Announced says that a definition makes the kind, whose changes are followed.
+	Announced bool
 }
 
 var crdResource = apiextensionsv1.SchemeGroupVersion.WithResource("customresourcedefinitions")
@@ -83,12 +86,23 @@ func (k *Kinds) Define(ctx context.Context, gr schema.GroupResource) (Definition
 	if version == nil {
 		return Definition{}, false, fmt.Errorf("read %s: its definition %w", gr, errNoVersion)
 	}
-	d := Definition{Resource: gr.WithVersion(version.Name), Namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped}
+	d := Definition{Resource: gr.WithVersion(version.Name), Namespaced: crd.Spec.Scope == apiextensionsv1.NamespaceScoped, Announced: true}
 	for _, field := range version.SelectableFields {
 		d.Selectable = append(d.Selectable, field.JSONPath)
 	}
 	k.known.Store(gr, knownKind{definition: string(crd.UID) + "/" + crd.ResourceVersion, kind: d})
 	return d, true, nil
+}
+
+// DefinitionVersion is the resource version of the definition of gr when it was
+// read last, which asks nobody; empty where none was read.
+func (k *Kinds) DefinitionVersion(gr schema.GroupResource) string {
+	known, ok := k.known.Load(gr)
+	if !ok {
+		return ""
+	}
+	_, version, _ := strings.Cut(known.(knownKind).definition, "/")
+	return version
 }
 
 func readableVersion(crd *apiextensionsv1.CustomResourceDefinition) *apiextensionsv1.CustomResourceDefinitionVersion {
