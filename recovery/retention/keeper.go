@@ -111,12 +111,12 @@ func (k *Keeper) Plan(ctx context.Context) (snapshot.Retained, error) {
 		// There is room for the latest set of each object only.
 		fewest := k.Policy
 		fewest.Versions = 1
-		keep, remove := fewest.ApplySets(sets)
+		keep, remove := fewest.ApplySets(sets, records)
 		held, err := k.Snapshots.HeldBy(ctx, keep)
 		if err != nil {
 			return plan, err
 		}
-		plan = k.Policy.Apply(records, held, k.Now())
+		plan = beside(k.Policy, keep).Apply(records, held, k.Now())
 		plan.Sets = remove
 	}
 	return plan, err
@@ -124,7 +124,8 @@ func (k *Keeper) Plan(ctx context.Context) (snapshot.Retained, error) {
 
 // apply asks what sets need only when something would go otherwise.
 func (k *Keeper) apply(ctx context.Context, policy snapshot.Policy, records []snapshot.Record, sets []snapshot.SetRecord) (snapshot.Retained, error) {
-	keep, remove := policy.ApplySets(sets)
+	keep, remove := policy.ApplySets(sets, records)
+	policy = beside(policy, keep)
 	plan := policy.Apply(records, nil, k.Now())
 	if len(plan.Remove) > 0 {
 		held, err := k.Snapshots.HeldBy(ctx, keep)
@@ -135,6 +136,14 @@ func (k *Keeper) apply(ctx context.Context, policy snapshot.Policy, records []sn
 	}
 	plan.Sets = remove
 	return plan, nil
+}
+
+// beside is policy with what the sets that stay take.
+func beside(policy snapshot.Policy, sets []snapshot.SetRecord) snapshot.Policy {
+	for i := range sets {
+		policy.Beside += sets[i].Footprint()
+	}
+	return policy
 }
 
 // SweepTorn removes the rests of writes that were cut off, and says how many.

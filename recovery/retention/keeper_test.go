@@ -142,6 +142,36 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// What sets take counts, and they make room before anything else is lost.
+func TestSetsCountAsBytes(t *testing.T) {
+	t.Parallel()
+	k, _, _ := history(t)
+	records, err := k.Snapshots.List(t.Context(), snapshot.Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Policy = snapshot.Policy{}
+	before, err := k.Plan(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		set := snapshot.NewSet(records[0].GroupResource(), snapshot.SetRecord{Name: "x", UID: records[0].UID, Complete: i > 0},
+			[]snapshot.SetMember{{Resource: records[0].Resource, Name: "x", UID: records[0].UID, Snapshot: records[i].ID}})
+		if _, err := k.Snapshots.SaveSet(t.Context(), set, snapshot.SetRecord{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan, err := k.Plan(t.Context())
+	if err != nil || plan.Bytes <= before.Bytes || len(plan.Sets) != 0 {
+		t.Errorf("bytes %d with sets, %d without; %d sets go, %v", plan.Bytes, before.Bytes, len(plan.Sets), err)
+	}
+	k.Policy.Bytes = plan.Bytes - 4<<10 // more than what no set holds
+	if plan, err = k.Plan(t.Context()); err != nil || len(plan.Sets) == 0 || plan.Over != 0 {
+		t.Errorf("%d sets go, %d bytes over, %v", len(plan.Sets), plan.Over, err)
+	}
+}
+
 func TestRunEndsAndForgets(t *testing.T) {
 	t.Parallel()
 	k, _, registry := history(t)

@@ -104,7 +104,9 @@ func (s *Store) noteKnown(ctx context.Context, v version) (Record, error) {
 	}
 	secret, err := s.secrets().Patch(ctx, namePrefix+v.record.ID, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		s.known.remove(v.record.ID)
+		if ctx.Err() == nil { // else it only came too late
+			s.known.remove(v.record.ID)
+		}
 		return Record{}, err
 	}
 	record, err := s.sound(ctx, secret, v.content)

@@ -22,6 +22,8 @@ type Policy struct {
 	Bytes int64
 	// Age is how old a version may become.
 	Age time.Duration
+	// Beside is what sets take, which counts for Bytes too.
+	Beside int64
 }
 
 // DefaultPolicy is what applies unless something else is asked for.
@@ -65,7 +67,7 @@ func (p Policy) Apply(records []Record, held map[string]string, now time.Time) R
 	needed := p.needed(records, held)
 	gone := map[string]string{}
 	versions := map[string]int{}
-	var out Retained
+	out := Retained{Bytes: p.Beside}
 	for i := range records {
 		r := &records[i]
 		out.Bytes += r.Footprint()

@@ -29,9 +29,13 @@ func (s *Store) Save(ctx context.Context, gr schema.GroupResource, obj *unstruct
 		return Record{}, fmt.Errorf("save snapshot: %w", err)
 	}
 	if s.known.has(v.record.ID) {
-		if record, err := s.noteKnown(ctx, v); err == nil {
+		record, err := s.noteKnown(ctx, v)
+		if err == nil {
 			return record, nil
-		} // whatever it is, writing it finds out
+		}
+		if ctx.Err() != nil {
+			return Record{}, fmt.Errorf("save snapshot: %w", err)
+		} // whatever else it is, writing it finds out
 	}
 	v, sealed, err := s.seal(ctx, v)
 	if err != nil {

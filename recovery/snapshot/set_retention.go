@@ -13,12 +13,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
+// memberSize is what one member takes in the payload of a set, about.
+const memberSize = 64
+
 // ApplySets tells which of sets, sorted as Sets gives them, are kept: as many of
 // each root as the policy keeps versions, and always its latest and its latest
-// complete one, so that what is gone can be brought back whole. One that cannot
-// be read stays, because nobody knows what it is.
-func (p Policy) ApplySets(sets []SetRecord) (keep, remove []SetRecord) {
-	count, complete := map[types.UID]int{}, map[types.UID]bool{}
+// complete one, so that what is gone can be brought back whole; and the sets of
+// those of records that a recovery works from or that are pinned. One that
+// cannot be read stays, because nobody knows what it is.
+func (p Policy) ApplySets(sets []SetRecord, records []Record) (keep, remove []SetRecord) {
+	count, complete, wanted := map[types.UID]int{}, map[types.UID]bool{}, map[string]bool{}
+	for i := range records {
+		if r := &records[i]; r.Pin != nil || r.Journal.Open() {
+			wanted[r.ID] = true
+		}
+	}
 	for _, s := range sets {
 		if s.Problem != "" {
 			keep = append(keep, s)
@@ -27,7 +36,7 @@ func (p Policy) ApplySets(sets []SetRecord) (keep, remove []SetRecord) {
 		count[s.UID]++
 		first := s.Complete && !complete[s.UID]
 		complete[s.UID] = complete[s.UID] || s.Complete
-		if count[s.UID] == 1 || first || p.Versions == 0 || count[s.UID] <= p.Versions {
+		if count[s.UID] == 1 || first || wanted[s.Root] || p.Versions == 0 || count[s.UID] <= p.Versions {
 			keep = append(keep, s)
 			continue
 		}
@@ -35,6 +44,10 @@ func (p Policy) ApplySets(sets []SetRecord) (keep, remove []SetRecord) {
 	}
 	return keep, remove
 }
+
+// Footprint is how much the set takes in the cluster's storage, about: its
+// members' names and IDs, compressed.
+func (r *SetRecord) Footprint() int64 { return overhead + int64(r.Saved+r.Named)*memberSize }
 
 // HeldBy are the members of sets, with the reason why they stay. A set that
 // cannot be read holds nothing; any other trouble is an error.

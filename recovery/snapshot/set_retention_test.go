@@ -22,16 +22,23 @@ func TestApplySets(t *testing.T) {
 		var all []snapshot.SetRecord
 		for _, id := range strings.Fields(text) {
 			root, rest, _ := strings.Cut(id, "-")
-			all = append(all, snapshot.SetRecord{ID: id, UID: types.UID(root), Complete: strings.HasPrefix(rest, "c")})
+			all = append(all, snapshot.SetRecord{ID: id, UID: types.UID(root), Root: "root of " + id, Complete: strings.HasPrefix(rest, "c")})
 		}
 		return all
+	}
+	pinned := []snapshot.Record{
+		{ID: "root of d-c4", Pin: &snapshot.Pin{}},
+		{ID: "root of d-c5", Journal: &snapshot.Journal{Phase: snapshot.PhaseStarted}},
+		{ID: "root of d-c6", Journal: &snapshot.Journal{Phase: snapshot.PhaseDone}},
 	}
 	for text, want := range map[string]string{
 		"a-c1 a-c2 a-c3 b-c1":      "a-c1 a-c2 b-c1",
 		"a-p1 a-p2 a-p3 a-c4 a-c5": "a-p1 a-p2 a-c4",
 		"a-p1 a-p2 a-p3":           "a-p1 a-p2",
+		// Of one a recovery is under way, one is pinned.
+		"d-c1 d-c2 d-c3 d-c4 d-c5 d-c6": "d-c1 d-c2 d-c4 d-c5",
 	} {
-		keep, remove := snapshot.Policy{Versions: 2}.ApplySets(sets(text))
+		keep, remove := snapshot.Policy{Versions: 2}.ApplySets(sets(text), pinned)
 		var ids []string
 		for _, s := range keep {
 			ids = append(ids, s.ID)
@@ -40,7 +47,7 @@ func TestApplySets(t *testing.T) {
 			t.Errorf("of %s stay (-want +got):\n%s", text, diff)
 		}
 	}
-	if _, remove := (snapshot.Policy{}).ApplySets(sets("a-c1 a-c2 a-c3")); len(remove) != 0 {
+	if _, remove := (snapshot.Policy{}).ApplySets(sets("a-c1 a-c2 a-c3"), nil); len(remove) != 0 {
 		t.Errorf("without a bound, %d go", len(remove))
 	}
 }

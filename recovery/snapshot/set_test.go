@@ -4,6 +4,7 @@
 package snapshot_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,7 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
@@ -191,5 +194,35 @@ func TestSavingWhatIsKnownIsOneRequest(t *testing.T) {
 	f.save(t, named("x"), snapshot.Provenance{Operation: "delete"})
 	if _, err := f.Get(t.Context(), record.ID); err != nil {
 		t.Errorf("not written again: %v", err)
+	}
+}
+
+// A request that came too late tells nothing of what is stored: the next try
+// still costs one.
+func TestWhatIsKnownStaysKnownWhenTimeRunsOut(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	record, err := f.Keep(t.Context(), tiers, named("x"), snapshot.Provenance{Operation: "record"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	late := true
+	f.kube.PrependReactor("patch", "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+		if late {
+			cancel()
+		}
+		return late, nil, context.DeadlineExceeded
+	})
+	if _, err := f.Save(ctx, tiers, named("x"), snapshot.Provenance{Operation: "delete"}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	if late = false; !f.Knows(record.ID) {
+		t.Error("it is forgotten")
+	}
+	f.forget()
+	f.save(t, named("x"), snapshot.Provenance{Operation: "delete"})
+	if n := len(f.kube.Actions()) + len(f.meta.Actions()); n != 1 {
+		t.Errorf("the next try costs %d requests", n)
 	}
 }

@@ -23,12 +23,14 @@ type Copy struct {
 	ID string
 	// Of is the object.
 	Of Target
+	// Set says that it is not the copy itself, but tells what belongs to the object.
+	Set bool
 }
 
 // Copies answers what would be lost with snapshots.
 type Copies interface {
-	// Last tells of which object that is gone secret holds the latest copy, or
-	// a part of it; false if of none.
+	// Last tells of which object that is gone secret holds the latest copy, a
+	// part of it, or the latest set; false if of none.
 	Last(ctx context.Context, secret *unstructured.Unstructured) (Copy, bool, error)
 	// AllLast are the first few such of all snapshots, and more says that there
 	// are further ones.
@@ -63,10 +65,14 @@ func (c Own) secret(ctx context.Context, r Request) (Verdict, error) {
 	if !last {
 		return Verdict{}, nil
 	}
+	holds := fmt.Sprintf("holds the latest copy of %s, which is gone and could not be brought back without it", kept.Of)
+	if kept.Set {
+		holds = fmt.Sprintf("holds the latest set of %s, which is gone: without it nobody knows what belongs to that", kept.Of)
+	}
 	return Verdict{
 		Denied: true, Rule: "own", Causes: []Cause{{Object: kept.Of.String()}},
-		Message: fmt.Sprintf("%s holds the latest copy of %s, which is gone and could not be brought back without it. It was not deleted. First bring that back with: holdfast recovery restore %s; or, if it may be lost: %s",
-			r.Target(), kept.Of, kept.ID, command("approve", r.Target())+" --reason TEXT"),
+		Message: fmt.Sprintf("%s %s. It was not deleted. First bring that back with: holdfast recovery restore %s; or, if it may be lost: %s",
+			r.Target(), holds, kept.ID, command("approve", r.Target())+" --reason TEXT"),
 	}, nil
 }
 

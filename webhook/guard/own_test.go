@@ -46,6 +46,8 @@ func TestOwn(t *testing.T) {
 	}{
 		"a last copy": {resource: SecretResource(), namespace: "holdfast-system", object: "holdfast-snapshot-aaaaaaaaaaaaaaaa", copies: copies{last: lost}, want: "secret holdfast-system/holdfast-snapshot-aaaaaaaaaaaaaaaa holds the latest copy of plan shop/gold, which is gone and could not be brought back without it. It was not deleted. " +
 			"First bring that back with: holdfast recovery restore aaaaaaaaaaaaaaaa; or, if it may be lost: holdfast approve secrets holdfast-snapshot-aaaaaaaaaaaaaaaa -n holdfast-system --reason TEXT"},
+		"a last set": {resource: SecretResource(), namespace: "holdfast-system", object: "holdfast-set-bbbbbbbbbbbbbbbb", copies: copies{last: []Copy{{ID: lost[0].ID, Of: lost[0].Of, Set: true}}}, want: "secret holdfast-system/holdfast-set-bbbbbbbbbbbbbbbb holds the latest set of plan shop/gold, which is gone: without it nobody knows what belongs to that. It was not deleted. " +
+			"First bring that back with: holdfast recovery restore aaaaaaaaaaaaaaaa; or, if it may be lost: holdfast approve secrets holdfast-set-bbbbbbbbbbbbbbbb -n holdfast-system --reason TEXT"},
 		"no last copy":               {resource: SecretResource(), namespace: "holdfast-system", object: "x"},
 		"a Secret elsewhere":         {resource: SecretResource(), namespace: "shop", object: "x", copies: copies{err: errors.New("must not be asked")}},
 		"another kind in there":      {resource: schema.GroupResource{Resource: "configmaps"}, namespace: "holdfast-system", object: "x", copies: copies{err: errors.New("must not be asked")}},

@@ -41,6 +41,9 @@ var _ guard.Copies = (*Copies)(nil)
 // Last implements guard.Copies. Of several versions the latest counts, so that
 // deleting all at once, each of them while the others are still there, leaves that.
 func (c *Copies) Last(ctx context.Context, secret *unstructured.Unstructured) (guard.Copy, bool, error) {
+	if set := snapshot.ReadStored(secret).Set; set != nil {
+		return c.lastSet(ctx, set.ID)
+	}
 	id, ok := snapshot.OwnerOf(secret)
 	if !ok {
 		return guard.Copy{}, false, nil
@@ -66,6 +69,39 @@ func (c *Copies) Last(ctx context.Context, secret *unstructured.Unstructured) (g
 		}
 	}
 	return guard.Copy{}, false, nil
+}
+
+// lastSet tells whether set id is the latest, or the latest complete one, of a
+// root that is gone: without it nobody knows what belonged to the root. What
+// counts is what is stored, not what the request says of it.
+func (c *Copies) lastSet(ctx context.Context, id string) (guard.Copy, bool, error) {
+	set, err := c.Snapshots.Set(ctx, id)
+	if errors.Is(err, snapshot.ErrNotFound) || errors.Is(err, snapshot.ErrDamaged) {
+		return guard.Copy{}, false, nil // nothing can be brought back by it as it is
+	}
+	if err != nil {
+		return guard.Copy{}, false, err
+	}
+	sets, err := c.Snapshots.Sets(ctx, snapshot.Filter{UID: set.UID})
+	if err != nil {
+		return guard.Copy{}, false, err
+	}
+	keep, _ := snapshot.Policy{Versions: 1}.ApplySets(sets, nil)
+	if !slices.ContainsFunc(keep, func(s snapshot.SetRecord) bool { return s.ID == id }) {
+		return guard.Copy{}, false, nil
+	}
+	root := snapshot.Record{ID: set.Root, Resource: set.Resource, Kind: set.Kind, Namespace: set.Namespace, Name: set.Name, UID: set.UID}
+	versions, err := c.Snapshots.List(ctx, snapshot.Filter{UID: set.UID})
+	if err != nil {
+		return guard.Copy{}, false, err
+	}
+	if len(versions) > 0 {
+		root = versions[0] // it tells what became of it
+	}
+	missing, err := c.missing(ctx, &root)
+	last := copyOf(&root)
+	last.Set = true
+	return last, missing, err
 }
 
 // AllLast implements guard.Copies.

@@ -222,3 +222,64 @@ func TestAllLast(t *testing.T) {
 		t.Errorf("error %v: what is unknown may be missing", err)
 	}
 }
+
+// takeSet saves a set of the plan called name as it is in secret; each is another one.
+func (w *world) takeSet(t *testing.T, name string, uid types.UID, secret *unstructured.Unstructured, complete bool) *unstructured.Unstructured {
+	t.Helper()
+	w.now = w.now.Add(time.Minute)
+	set := snapshot.NewSet(plans, snapshot.SetRecord{Kind: "Plan", Namespace: "shop", Name: name, UID: uid, Complete: complete, Reasons: []string{w.now.String()}},
+		[]snapshot.SetMember{{Resource: plans.String(), Namespace: "shop", Name: name, UID: uid, Snapshot: id(secret)}})
+	record, err := w.Snapshots.SaveSet(t.Context(), set, snapshot.SetRecord{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secretNamed("holdfast-set-" + record.ID)
+}
+
+func TestLastSet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	root := w.save(t, "gold", "u-1", 1)
+	older, complete := w.takeSet(t, "gold", "u-1", root, true), w.takeSet(t, "gold", "u-1", root, true)
+	latest := w.takeSet(t, "gold", "u-1", root, false)
+	last := func(secret *unstructured.Unstructured) string {
+		t.Helper()
+		kept, is, err := w.Last(t.Context(), secret)
+		switch {
+		case err != nil:
+			return err.Error()
+		case !is:
+			return "no"
+		case !kept.Set:
+			return "a mere copy"
+		}
+		return kept.ID + " of " + kept.Of.String()
+	}
+	want := id(root) + " of plan shop/gold"
+	for what, tc := range map[string]struct {
+		secret *unstructured.Unstructured
+		want   string
+	}{
+		"the latest": {latest, want}, "the latest that is complete": {complete, want}, "an older one": {older, "no"},
+		"one that is not there": {secretNamed("holdfast-set-aaaaaaaaaaaaaaaa"), "no"},
+	} {
+		if got := last(tc.secret); got != tc.want {
+			t.Errorf("%s: %s, want %s", what, got, tc.want)
+		}
+	}
+	w.kinds.err = errors.New("boom")
+	if got := last(latest); got != "boom" {
+		t.Errorf("with nobody to ask: %s", got)
+	}
+	w.kinds.err, w.live["gold"] = nil, "u-1"
+	if got := last(latest); got != "no" {
+		t.Errorf("of a root that is there: %s", got)
+	}
+	w.live["gold"] = "u-2"
+	if err := w.Snapshots.SetJournal(t.Context(), id(root), snapshot.Journal{Phase: snapshot.PhaseDone, NewUID: "u-2"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := last(latest); got != "no" {
+		t.Errorf("of a root that was brought back: %s", got)
+	}
+}
