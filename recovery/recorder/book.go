@@ -26,6 +26,9 @@ import (
 // taken for stored that was removed.
 type book struct {
 	store *snapshot.Store
+	// lost is told, by the goroutine of run, what of a UID is no longer stored:
+	// a snapshot or, if set, a set of which it is the root.
+	lost func(of types.UID, id string, set bool)
 
 	mu     sync.Mutex
 	synced chan struct{}
@@ -38,7 +41,7 @@ type book struct {
 
 func newBook(store *snapshot.Store) *book {
 	return &book{
-		store: store, synced: make(chan struct{}),
+		store: store, synced: make(chan struct{}), lost: func(types.UID, string, bool) {},
 		snapshots: map[types.UID]map[string]*snapshot.Record{}, sets: map[types.UID]map[string]*snapshot.SetRecord{},
 	}
 }
@@ -69,20 +72,38 @@ func shrinkStored(object any) (any, error) {
 
 func (b *book) all(objects []metav1.Object) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, of := range b.snapshots {
+	before, setsBefore := b.snapshots, b.sets
+	b.snapshots, b.sets = map[types.UID]map[string]*snapshot.Record{}, map[types.UID]map[string]*snapshot.SetRecord{}
+	for _, of := range before {
 		for _, r := range of {
 			b.store.Forget(r.ID)
 		}
 	}
-	clear(b.snapshots)
-	clear(b.sets)
 	for _, o := range objects {
 		b.put(o)
 	}
 	if !b.ready {
 		b.ready = true
 		close(b.synced)
+	}
+	var lost []func()
+	for uid, of := range before {
+		for name, r := range of {
+			if b.snapshots[uid][name] == nil {
+				lost = append(lost, func() { b.lost(uid, r.ID, false) })
+			}
+		}
+	}
+	for uid, of := range setsBefore {
+		for name, r := range of {
+			if b.sets[uid][name] == nil {
+				lost = append(lost, func() { b.lost(uid, r.ID, true) })
+			}
+		}
+	}
+	b.mu.Unlock()
+	for _, tell := range lost {
+		tell()
 	}
 }
 
@@ -113,15 +134,19 @@ func place[T any](of map[types.UID]map[string]*T, uid types.UID) map[string]*T {
 }
 
 func (b *book) gone(object metav1.Object) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	stored := snapshot.ReadStored(object)
 	if r := stored.Snapshot; r != nil {
+		b.mu.Lock()
 		b.store.Forget(r.ID)
 		delete(b.snapshots[r.UID], object.GetName())
+		b.mu.Unlock()
+		b.lost(r.UID, r.ID, false)
 	}
 	if r := stored.Set; r != nil {
+		b.mu.Lock()
 		delete(b.sets[r.UID], object.GetName())
+		b.mu.Unlock()
+		b.lost(r.UID, r.ID, true)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -36,5 +38,89 @@ func TestTriedAt(t *testing.T) {
 				t.Errorf("tried %v at %v, want %v at %v", tried, at, tc.tried, tc.want)
 			}
 		})
+	}
+}
+
+func TestWhatBecameOfAnObject(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		before func(t *testing.T, w *world) // what was asked
+		want   snapshot.State
+		bypass bool
+	}{
+		"nobody was asked": {want: "deleted", bypass: true},
+		"it was asked about": {before: func(t *testing.T, w *world) {
+			t.Helper()
+			w.ask(t, plan("v1", "gold"), "delete")
+		}, want: "deleted"},
+		"its finalizers were asked about": {before: func(t *testing.T, w *world) {
+			t.Helper()
+			w.ask(t, plan("v1", "gold"), "strip-finalizers")
+		}, want: "deleted"},
+		"it was asked about, kept, and went later": {before: func(t *testing.T, w *world) {
+			t.Helper()
+			w.ask(t, plan("v1", "gold"), "delete")
+			w.now = w.now.Add(36 * time.Second)
+			w.findKept(t.Context())
+			w.read(t, w.Recorder)
+		}, want: "deleted", bypass: true},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			o := w.create(t, "gold")
+			if tc.before != nil {
+				w.now = w.now.Add(time.Minute)
+				tc.before(t, w)
+			}
+			other := w.replica(t, w.Profiles)
+			w.see(t, other, o)
+			w.now = w.now.Add(time.Second)
+			w.goes(t, w.Recorder, o)
+			w.goes(t, other, o)
+			got := w.latest(t, o.GetUID())
+			if got.State != tc.want || got.Bypass != tc.bypass {
+				t.Errorf("state %s, bypass %v; want %s, %v", got.State, got.Bypass, tc.want, tc.bypass)
+			}
+			if events := w.events(t); (events == 1) != tc.bypass {
+				t.Errorf("%d events of two replicas", events)
+			}
+		})
+	}
+}
+
+// A deletion that did not happen, because another webhook refused it, say, is
+// told from one that is still on its way by the time that a request takes at most.
+func TestFindKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := w.create(t, "gold")
+	state := func() snapshot.State {
+		t.Helper()
+		w.findKept(t.Context())
+		w.read(t, w.Recorder)
+		return w.latest(t, o.GetUID()).State
+	}
+	w.now = w.now.Add(time.Minute)
+	w.ask(t, o, "delete")
+	for _, step := range []struct {
+		after time.Duration
+		want  snapshot.State
+	}{{0, "attempted"}, {34 * time.Second, "attempted"}, {2 * time.Second, "kept"}, {time.Hour, "kept"}} {
+		w.now = w.now.Add(step.after)
+		if got := state(); got != step.want {
+			t.Errorf("%s after that it is %s, want %s", step.after, got, step.want)
+		}
+	}
+	// What is Terminating waits for its finalizers, and is not kept.
+	terminating := o.DeepCopy()
+	terminating.SetResourceVersion("9")
+	terminating.SetDeletionTimestamp(&metav1.Time{Time: w.now})
+	w.see(t, w.Recorder, terminating)
+	w.ask(t, terminating, "delete")
+	w.now = w.now.Add(time.Hour)
+	if got := state(); got != "attempted" {
+		t.Errorf("what waits for its finalizers is %s", got)
 	}
 }

@@ -44,6 +44,10 @@ type follower struct {
 	shrink cache.TransformFunc
 
 	look chan struct{}
+	// stop ends it; member says that it may end when no set needs it any more,
+	// and idle that none did when that was looked at last.
+	stop         context.CancelFunc
+	member, idle bool
 }
 
 // sink is where a follower puts what it sees, in order and by one goroutine.

@@ -7,15 +7,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/tools/pager"
 
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
@@ -25,9 +24,13 @@ type Live struct {
 	Client   dynamic.Interface
 	Metadata metadata.Interface
 	Profiles *profile.Set
-	// Instances lists the guarded objects of a resource in a namespace, or in
-	// all of them, in whichever version can be read.
+	// Instances lists the objects of a resource in a namespace, or in all of
+	// them, in whichever version can be read.
 	Instances func(ctx context.Context, namespace string, guarded *profile.Guarded) ([]*unstructured.Unstructured, error)
+	// Others are the versions in which a resource may be read besides version,
+	// when err is of a kind that they may not have, such as that of a dead
+	// conversion webhook; else none. It may be nil.
+	Others func(ctx context.Context, gr schema.GroupResource, version string, err error) []string
 	// MaySecrets tells whether the Secrets of a namespace may be read. Nil
 	// leaves that to the API server.
 	MaySecrets func(namespace string) bool
@@ -60,14 +63,14 @@ func (l *Live) at(ctx context.Context, gr schema.GroupResource, namespace string
 
 // Object implements profile.Reader.
 func (l *Live) Object(ctx context.Context, at profile.Name) (*unstructured.Unstructured, error) {
-	return one(ctx, l, at, func(kind Kind, namespace string) (*unstructured.Unstructured, error) {
+	return one(ctx, l, at, func(ctx context.Context, kind Kind, namespace string) (*unstructured.Unstructured, error) {
 		return l.Client.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
 	})
 }
 
 // Look implements profile.Reader.
 func (l *Live) Look(ctx context.Context, at profile.Name) (*metav1.PartialObjectMetadata, error) {
-	return one(ctx, l, at, func(kind Kind, namespace string) (*metav1.PartialObjectMetadata, error) {
+	return one(ctx, l, at, func(ctx context.Context, kind Kind, namespace string) (*metav1.PartialObjectMetadata, error) {
 		return l.Metadata.Resource(kind.Resource).Namespace(namespace).Get(ctx, at.Name, metav1.GetOptions{})
 	})
 }
@@ -75,12 +78,14 @@ func (l *Live) Look(ctx context.Context, at profile.Name) (*metav1.PartialObject
 // one reads one object, nil when there is no such object. "Not found" is also
 // the answer in a version that is no longer served: when the kind is read
 // otherwise by now, what was remembered of it was out of date.
-func one[T any](ctx context.Context, l *Live, at profile.Name, get func(kind Kind, namespace string) (*T, error)) (*T, error) {
+func one[T any](ctx context.Context, l *Live, at profile.Name, get func(ctx context.Context, kind Kind, namespace string) (*T, error)) (*T, error) {
 	kind, namespace, installed, err := l.at(ctx, at.Resource, at.Namespace)
 	if err != nil || !installed {
 		return nil, err
 	}
-	o, err := get(kind, namespace)
+	first, cancel := context.WithTimeout(ctx, shareOf(ctx))
+	defer cancel()
+	o, err := get(first, kind, namespace)
 	if apierrors.IsNotFound(err) && at.Resource.Group != "" {
 		now, installed, lookErr := l.kinds.defineNow(ctx, at.Resource)
 		if lookErr != nil || !installed {
@@ -90,17 +95,37 @@ func one[T any](ctx context.Context, l *Live, at profile.Name, get func(kind Kin
 			if namespace = at.Namespace; !now.Namespaced {
 				namespace = ""
 			}
-			o, err = get(now, namespace)
+			kind = now
+			o, err = get(first, kind, namespace)
 		}
 	}
 	if apierrors.IsNotFound(err) {
 		return nil, nil
+	}
+	if err != nil && l.Others != nil {
+		for _, version := range l.Others(ctx, at.Resource, kind.Resource.Version, err) {
+			if again, againErr := get(ctx, Kind{at.Resource.WithVersion(version), kind.Namespaced}, namespace); againErr == nil {
+				return again, nil
+			}
+		}
 	}
 	if err != nil {
 		l.kinds.forget(at.Resource)
 		return nil, fmt.Errorf("read %s: %w", at, err)
 	}
 	return o, nil
+}
+
+// tryFor is how long one version may take where nobody waits.
+const tryFor = 20 * time.Second
+
+// shareOf is how much of the time that ctx leaves one version may take, so that
+// a conversion webhook that does not answer leaves some for the others.
+func shareOf(ctx context.Context) time.Duration {
+	if until, ok := ctx.Deadline(); ok {
+		return time.Until(until) / 2
+	}
+	return tryFor
 }
 
 // List implements profile.Reader.
@@ -163,31 +188,12 @@ func (l *Live) Referrers(ctx context.Context, m profile.Member, target profile.N
 
 // all reads all objects of a resource.
 func (l *Live) all(ctx context.Context, gr schema.GroupResource) ([]*unstructured.Unstructured, error) {
-	if guarded, ok := l.Profiles.Guarded(gr); ok && l.Instances != nil {
-		objects, err := l.Instances(ctx, "", guarded)
-		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", gr, err)
-		}
-		return objects, nil
+	guarded, ok := l.Profiles.Guarded(gr)
+	if !ok {
+		guarded = &profile.Guarded{Resource: gr}
 	}
-	kind, _, installed, err := l.at(ctx, gr, "")
-	if err != nil || !installed {
-		return nil, err
-	}
-	var objects []*unstructured.Unstructured
-	pages := pager.New(func(ctx context.Context, opts metav1.ListOptions) (runtime.Object, error) {
-		return l.Client.Resource(kind.Resource).List(ctx, opts)
-	})
-	err = pages.EachListItem(ctx, metav1.ListOptions{}, func(o runtime.Object) error {
-		object, ok := o.(*unstructured.Unstructured)
-		if !ok {
-			return fmt.Errorf("unexpected item of type %T", o)
-		}
-		objects = append(objects, object)
-		return nil
-	})
+	objects, err := l.Instances(ctx, "", guarded)
 	if err != nil {
-		l.kinds.forget(gr)
 		return nil, fmt.Errorf("list %s: %w", gr, err)
 	}
 	return objects, nil

@@ -5,6 +5,8 @@ package recorder
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/holdfast-dev/holdfast/config/profile"
 )
@@ -22,7 +25,7 @@ var plans = schema.GroupResource{Group: "billing.example", Resource: "plans"}
 func plan(version, name string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "billing.example/" + version, "kind": "Plan",
-		"metadata": map[string]any{"namespace": "shop", "name": name, "uid": "uid-of-" + name},
+		"metadata": map[string]any{"namespace": "shop", "name": name, "uid": "uid-of-" + name, "resourceVersion": "1"},
 	}}
 }
 
@@ -66,6 +69,48 @@ func TestLiveReadsAsInstalledNow(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.want, got); diff != "" || asked != tc.asked {
 				t.Errorf("asked for the kind %d times, want %d; version (-want +got):\n%s", asked, tc.asked, diff)
+			}
+		})
+	}
+}
+
+// TestLiveReadsInAnotherVersion: a conversion webhook that is dead, or does not
+// answer, does not hide what is stored in a version that needs none.
+func TestLiveReadsInAnotherVersion(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("conversion webhook failed")
+	for name, tc := range map[string]struct {
+		others  []string
+		fails   string // the version that cannot be read
+		want    string
+		wantErr string
+	}{
+		"the first can be read":    {want: "v1"},
+		"another can be read":      {others: []string{"v3", "v2"}, fails: "v1", want: "v2"},
+		"none other is served":     {fails: "v1", wantErr: "conversion webhook failed"},
+		"the others are not there": {others: []string{"v3"}, fails: "v1", wantErr: "conversion webhook failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			client := plansIn(plan("v1", "gold"), plan("v2", "gold"))
+			client.PrependReactor("get", "plans", func(action clienttesting.Action) (bool, runtime.Object, error) {
+				return action.GetResource().Version == tc.fails, nil, boom
+			})
+			live := NewLive(client, nil, DefinerFunc(func(_ context.Context, gr schema.GroupResource) (Kind, bool, error) {
+				return Kind{Resource: gr.WithVersion("v1"), Namespaced: true}, true, nil
+			}))
+			live.Others = func(_ context.Context, _ schema.GroupResource, version string, err error) []string {
+				if version != "v1" || !errors.Is(err, boom) {
+					t.Errorf("asked for others than %s because of %v", version, err)
+				}
+				return tc.others
+			}
+			o, err := live.Object(t.Context(), profile.Name{Resource: plans, Namespace: "shop", Name: "gold"})
+			if (err != nil) != (tc.wantErr != "") || err != nil && !strings.Contains(err.Error(), tc.wantErr) {
+				t.Fatalf("error %v, want %q", err, tc.wantErr)
+			}
+			if err == nil && o.GroupVersionKind().Version != tc.want {
+				t.Errorf("read in %s, want %s", o.GroupVersionKind().Version, tc.want)
 			}
 		})
 	}

@@ -77,6 +77,7 @@ func New(profiles *profile.Set, store *snapshot.Store, from *Live, kube kubernet
 		}
 	}
 	from.Followed = r.followed
+	r.book.lost = r.lost
 	for _, q := range []*workqueue.TypedRateLimitingInterface[types.UID]{&r.versions, &r.sets, &r.ends} {
 		*q = workqueue.NewTypedRateLimitingQueue(workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](100*time.Millisecond, 30*time.Second))
 	}
@@ -147,7 +148,11 @@ func (r *Recorder) start(ctx context.Context, at profile.Place, f *follower) {
 		return
 	}
 	r.followers[at] = f
-	r.following.Go(func() { f.run(ctx) })
+	ctx, f.stop = context.WithCancel(ctx)
+	r.following.Go(func() {
+		defer f.stop()
+		f.run(ctx)
+	})
 }
 
 // shrinkMember leaves of metadata what tells whether an object belongs to a set.
@@ -185,6 +190,7 @@ func (r *Recorder) watchMemory(ctx context.Context) {
 	for {
 		r.count()
 		r.findKept(ctx)
+		r.stopIdle()
 		select {
 		case <-ctx.Done():
 			return

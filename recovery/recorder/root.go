@@ -33,10 +33,20 @@ type root struct {
 
 	// closure is what the latest set was taken of, members its versions.
 	closure profile.Closure
-	members map[profile.Name]string
+	members map[profile.Name]member
+	// places are where what is not guarded itself may come to belong to the set.
+	places []profile.Place
+	// set is the ID of the latest set.
+	set string
 	// dirtySince is since when the set is not current; zero when it is.
 	dirtySince time.Time
 	complete   bool
+}
+
+// member is one member of the latest set as it was then.
+type member struct {
+	version string // resourceVersion
+	uid     types.UID
 }
 
 // see notes a version.
@@ -57,18 +67,19 @@ func (r *root) dirty(now time.Time) {
 
 // took notes what the latest set was taken of.
 func (r *root) took(t Taken) {
-	r.closure, r.complete = t.Closure, !t.Closure.Incomplete
-	r.members = make(map[profile.Name]string, len(t.Closure.Members))
+	r.closure, r.complete, r.set = t.Closure, !t.Closure.Incomplete, t.Set.ID
+	r.members = make(map[profile.Name]member, len(t.Closure.Members))
 	for _, m := range t.Closure.Members {
-		r.members[m.Name] = m.ResourceVersion
+		r.members[m.Name] = member{m.ResourceVersion, m.UID}
 	}
 	r.closure.Members = nil // their versions are all that is needed
+	r.places = placesOf(&r.closure)
 }
 
 // concerns tells whether a change of the object called name changes the set.
 func (r *root) concerns(name profile.Name, o metav1.Object) bool {
-	if version, member := r.members[name]; member {
-		return version != o.GetResourceVersion()
+	if m, is := r.members[name]; is {
+		return m.version != o.GetResourceVersion()
 	}
 	if slices.Contains(r.closure.Wanted, name) {
 		return true
@@ -91,13 +102,26 @@ func (r *root) concerns(name profile.Name, o metav1.Object) bool {
 
 // has tells whether an object is a member of the latest set.
 func (r *root) has(name profile.Name) bool {
-	_, member := r.members[name]
-	return member
+	_, is := r.members[name]
+	return is
 }
 
-// places are where the members of the set are that nobody follows for being
-// guarded: each a resource in one namespace.
-func (r *root) places() []profile.Place {
+// needs tells whether the snapshots of an object are part of the set.
+func (r *root) needs(uid types.UID) bool {
+	if r.uid == uid {
+		return true
+	}
+	for _, m := range r.members {
+		if m.uid == uid {
+			return true
+		}
+	}
+	return false
+}
+
+// placesOf are where the members of a set are, or may come to be: each a
+// resource in one namespace.
+func placesOf(closure *profile.Closure) []profile.Place {
 	var places []profile.Place
 	add := func(p profile.Place) {
 		p.Prefix = ""
@@ -105,10 +129,10 @@ func (r *root) places() []profile.Place {
 			places = append(places, p)
 		}
 	}
-	for _, p := range r.closure.Looked {
+	for _, p := range closure.Looked {
 		add(p)
 	}
-	for _, name := range r.closure.Wanted {
+	for _, name := range closure.Wanted {
 		add(profile.Place{Resource: name.Resource, Namespace: name.Namespace})
 	}
 	return places

@@ -111,7 +111,7 @@ func (r *Recorder) changed(gr schema.GroupResource, object metav1.Object, gone b
 		}
 	}
 	for _, target := range targets {
-		if one := r.roots[r.named[target]]; one != nil && one.members[name] != object.GetResourceVersion() {
+		if one := r.roots[r.named[target]]; one != nil && one.members[name].version != object.GetResourceVersion() {
 			r.retake(one, settle)
 		}
 	}
@@ -218,10 +218,10 @@ func (r *Recorder) saveVersion(ctx context.Context, guarded *profile.Guarded, o 
 }
 
 func (r *Recorder) provenance(guarded *profile.Guarded) snapshot.Provenance {
-	return snapshot.Provenance{
+	return r.Sets.defined(guarded.Resource, snapshot.Provenance{
 		Operation: operationRecord, Profile: guarded.Profile,
 		RestoreStatus: guarded.Restore.Status, RestoreOrder: guarded.Restore.Order,
-	}
+	})
 }
 
 // takeSet takes the set of a root as things are now.
@@ -250,7 +250,7 @@ func (r *Recorder) takeSet(ctx context.Context, uid types.UID) error {
 		return nil // it has gone, which is told elsewhere
 	}
 	one.took(*taken)
-	places := one.places()
+	places := one.places
 	r.mu.Unlock()
 	log.V(1).Info("Set taken", "set", taken.Set.ID, "complete", taken.Set.Complete)
 	r.followMembers(ctx, places)

@@ -29,6 +29,8 @@ const (
 
 	// operationRecord is why a version is kept that nobody is about to delete.
 	operationRecord = "record"
+	// operationSnapshot is what somebody asked for.
+	operationSnapshot = "snapshot"
 )
 
 // Sets takes the sets of objects.
@@ -38,6 +40,9 @@ type Sets struct {
 	From     profile.Reader
 	// Latest is the latest set of a root that is known to be stored. It may be nil.
 	Latest func(root types.UID) snapshot.SetRecord
+	// DefinitionVersion is the resource version of the definition of a resource,
+	// as far as it is known. It may be nil.
+	DefinitionVersion func(gr schema.GroupResource) string
 
 	// versions are the snapshots of versions that were seen, by UID.
 	versions sync.Map // types.UID -> seenVersion
@@ -75,24 +80,36 @@ func (s *Sets) Look(ctx context.Context, guarded *profile.Guarded, root *unstruc
 // itself, so that a set is never listed before all of it is there. What is
 // stored already costs nothing. With an operation other than "record" it is
 // noted on the root's snapshot.
+//
+// What is being deleted falls apart: its finalizers, and the garbage collector,
+// remove what belongs to it. The complete set of before stays its latest then,
+// unless somebody asks for one of what is left.
 func (s *Sets) Take(ctx context.Context, guarded *profile.Guarded, root *unstructured.Unstructured, p snapshot.Provenance) (Taken, error) {
 	taken, err := s.Look(ctx, guarded, root)
 	if err != nil {
 		return Taken{}, err
 	}
-	members, unlisted, err := s.saveMembers(ctx, &taken, p)
-	if err != nil {
-		return Taken{}, err
+	if root.GetDeletionTimestamp() != nil && len(guarded.Closure) > 0 && p.Operation != operationSnapshot {
+		if taken.Set, err = s.before(ctx, root.GetUID()); err != nil {
+			return Taken{}, err
+		}
+	}
+	var members []snapshot.SetMember
+	unlisted := 0
+	if taken.Set.ID == "" {
+		if members, unlisted, err = s.saveMembers(ctx, &taken, p); err != nil {
+			return Taken{}, err
+		}
 	}
 	save := s.Store.Save
 	if p.Operation == operationRecord {
 		save = s.Store.Keep
 	}
-	if taken.Root, err = save(ctx, guarded.Resource, root, p); err != nil {
+	if taken.Root, err = save(ctx, guarded.Resource, root, s.defined(guarded.Resource, p)); err != nil {
 		return Taken{}, err
 	}
 	s.versions.Store(root.GetUID(), seenVersion{root.GetResourceVersion(), taken.Root.ID})
-	if len(guarded.Closure) == 0 {
+	if len(guarded.Closure) == 0 || taken.Set.ID != "" {
 		return taken, nil
 	}
 	members = append(members, snapshot.SetMember{
@@ -108,12 +125,24 @@ func (s *Sets) Take(ctx context.Context, guarded *profile.Guarded, root *unstruc
 	return taken, err
 }
 
+// before is the latest complete set of a root, if there is one.
+func (s *Sets) before(ctx context.Context, root types.UID) (snapshot.SetRecord, error) {
+	sets, err := s.Store.Sets(ctx, snapshot.Filter{UID: root})
+	if err != nil {
+		return snapshot.SetRecord{}, err
+	}
+	if at := slices.IndexFunc(sets, func(r snapshot.SetRecord) bool { return r.Problem == "" && r.Complete }); at >= 0 {
+		return sets[at], nil
+	}
+	return snapshot.SetRecord{}, nil
+}
+
 // Save saves an object of gr, and what belongs to it if it is guarded. The
 // record tells of the set, too.
 func (s *Sets) Save(ctx context.Context, gr schema.GroupResource, object *unstructured.Unstructured, p snapshot.Provenance) (snapshot.Record, error) {
 	guarded, ok := s.Profiles.Guarded(gr)
 	if !ok || len(guarded.Closure) == 0 {
-		return s.Store.Save(ctx, gr, object, p)
+		return s.Store.Save(ctx, gr, object, s.defined(gr, p))
 	}
 	taken, err := s.Take(ctx, guarded, object, p)
 	if err != nil {
@@ -207,5 +236,13 @@ func (s *Sets) provenance(gr schema.GroupResource, p snapshot.Provenance) snapsh
 	if options, ok := s.Profiles.RestoreOptions(gr); ok {
 		member.RestoreStatus, member.RestoreOrder = options.Status, options.Order
 	}
-	return member
+	return s.defined(gr, member)
+}
+
+// defined is p with the version of the definition of gr.
+func (s *Sets) defined(gr schema.GroupResource, p snapshot.Provenance) snapshot.Provenance {
+	if p.CRDVersion == "" && s.DefinitionVersion != nil {
+		p.CRDVersion = s.DefinitionVersion(gr)
+	}
+	return p
 }

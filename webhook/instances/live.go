@@ -161,6 +161,19 @@ func (l *Live) In(ctx context.Context, namespace string, guarded *profile.Guarde
 	return nil, err
 }
 
+// Others are the served versions of gr but version, the stored one first, when
+// err is one that another version may not have; else none.
+func (l *Live) Others(ctx context.Context, gr schema.GroupResource, version string, err error) []string {
+	if gr.Group == "" || ctx.Err() != nil || !isVersionTrouble(err) {
+		return nil
+	}
+	crd, err := l.Definitions.ApiextensionsV1().CustomResourceDefinitions().Get(ctx, gr.String(), metav1.GetOptions{})
+	if err != nil {
+		return nil // whoever asks has an error to tell already
+	}
+	return slices.DeleteFunc(served(crd), func(v string) bool { return v == version })
+}
+
 // onlyFound makes "there is no such resource" no error.
 func onlyFound(err error) error {
 	if apierrors.IsNotFound(err) {

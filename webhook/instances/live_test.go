@@ -229,3 +229,22 @@ func TestOwnNamespaceHoldsNothing(t *testing.T) {
 		t.Errorf("found %v, %v", found, err)
 	}
 }
+
+func TestOthers(t *testing.T) {
+	t.Parallel()
+	live := &Live{Definitions: definitions.NewClientset(definition(nil))}
+	for name, tc := range map[string]struct {
+		gr   schema.GroupResource
+		err  error
+		want []string
+	}{
+		"a dead conversion webhook": {gr: plans, err: conversion, want: []string{"v2"}},
+		"no right":                  {gr: plans, err: forbidden},
+		"a built-in kind":           {gr: schema.GroupResource{Resource: "secrets"}, err: conversion},
+		"no definition":             {gr: schema.GroupResource{Group: "other.example", Resource: "others"}, err: conversion},
+	} {
+		if diff := cmp.Diff(tc.want, live.Others(t.Context(), tc.gr, "v1", tc.err)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}

@@ -77,14 +77,16 @@ func (o *recoverySnapshotOptions) run(ctx context.Context, args []string) error 
 	if err != nil {
 		return err
 	}
-	from, _, err := newReader(c.config, set)
+	from, look, err := newReader(c.config, set)
 	if err != nil {
 		return err
 	}
-	sets := &recorder.Sets{Profiles: set, Store: store, From: from}
+	sets := &recorder.Sets{Profiles: set, Store: store, From: from, DefinitionVersion: look.kinds.DefinitionVersion}
 	user := whoAmI(ctx, c).Username
 	var all []snapshotTaken
 	for _, t := range targets {
+		// What it gives is noted with the snapshot, where it is known.
+		_, _, _ = look.Define(ctx, t.mapping.Resource.GroupResource())
 		taken, err := o.take(ctx, c, sets, t, user)
 		if err != nil {
 			return err

@@ -35,22 +35,22 @@ func (d definer) Define(ctx context.Context, gr schema.GroupResource) (recorder.
 }
 
 // newReader reads what belongs to guarded objects in the cluster of config.
-func newReader(config *rest.Config, set *profile.Set) (*recorder.Live, recorder.Definer, error) {
+func newReader(config *rest.Config, set *profile.Set) (*recorder.Live, definer, error) {
 	existing, err := newInstances(config)
 	if err != nil {
-		return nil, nil, err
+		return nil, definer{}, err
 	}
 	return readerOf(existing, set)
 }
 
-func readerOf(existing *instances.Live, set *profile.Set) (*recorder.Live, recorder.Definer, error) {
+func readerOf(existing *instances.Live, set *profile.Set) (*recorder.Live, definer, error) {
 	kinds, ok := existing.Kinds.(*usage.Kinds)
 	if !ok {
-		return nil, nil, errors.New("no way to look kinds up")
+		return nil, definer{}, errors.New("no way to look kinds up")
 	}
 	look := definer{kinds}
 	from := recorder.NewLive(existing.Client, existing.Metadata, look)
-	from.Profiles, from.Instances = set, existing.In
+	from.Profiles, from.Instances, from.Others = set, existing.In, existing.Others
 	return from, look, nil
 }
 
@@ -67,6 +67,7 @@ func record(o *serveOptions, mgr manager.Manager, kube kubernetes.Interface, han
 	}
 	from.MaySecrets = o.maySecrets()
 	keeper := recorder.New(o.set, store, from, kube, look)
+	keeper.Sets.DefinitionVersion = look.kinds.DefinitionVersion
 	if keeper.Metrics, err = recorder.NewMetrics(metrics.Registry); err != nil {
 		return err
 	}
