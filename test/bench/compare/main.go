@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/go-logr/logr"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -25,6 +26,9 @@ type sizes struct {
 	undos     int
 	manual    int
 	snapshots int
+	// astartes and tiers do not change for as long as steady.
+	astartes, tiers int
+	steady          time.Duration
 }
 
 func main() {
@@ -33,17 +37,24 @@ func main() {
 	figures := flag.String("index", "", "what the Go benchmarks of the index have printed, to be told of too")
 	quick := flag.Bool("quick", false, "measure little, to see that everything works")
 	rivals := flag.String("rivals", "", "only serve the webhooks to compare with, with this kubeconfig")
+	backups := flag.Bool("backup-only", false, "measure continuous backup alone")
 	secrets := flag.String("rivals-secrets", "", "the namespace that they write Secrets to")
 	flag.Parse()
-	size := sizes{requests: 600, referrers: []int{100, 10_000, 100_000}, undos: 200, manual: 30, snapshots: 10_000}
+	size := sizes{requests: 600, referrers: []int{100, 10_000, 100_000}, undos: 200, manual: 30, snapshots: 10_000, astartes: 100, tiers: 1000, steady: 2 * time.Minute}
 	if *quick {
-		size = sizes{requests: 64, referrers: []int{100, 600}, undos: 5, manual: 2, snapshots: 200}
+		size = sizes{requests: 64, referrers: []int{100, 600}, undos: 5, manual: 2, snapshots: 200, astartes: 8, tiers: 40, steady: 40 * time.Second}
 	}
 	logf.SetLogger(logr.Discard())
 	var err error
-	if *rivals != "" {
+	switch {
+	case *rivals != "":
 		err = serveRivals(ctx, *rivals, *secrets)
-	} else {
+	case *backups:
+		page := &report{}
+		if err = (&bench{size: size}).sets(ctx, page); err == nil {
+			err = page.write(*out, size)
+		}
+	default:
 		err = run(ctx, size, *figures, *out)
 	}
 	stop()
@@ -63,7 +74,7 @@ func run(ctx context.Context, size sizes, figures, out string) error {
 	page := &report{}
 	measures := []func(context.Context, *report) error{
 		// The referrers come last: they make everything that lists their namespace slow.
-		b.refusals, b.allowances, b.undo, b.list, b.freshness, b.planUndo,
+		b.refusals, b.allowances, b.undo, b.list, b.freshness, b.planUndo, b.sets,
 	}
 	if figures != "" {
 		measures = append(measures, index(figures))
