@@ -113,8 +113,8 @@ func (h *Holdfast) values(options Options) (map[string]any, error) {
 	h.WebhookURL, h.MetricsURL, h.HealthURL = "https://"+loopback(0), "http://"+loopback(1), "http://"+loopback(2)
 	values := map[string]any{
 		// Suites that are about it switch it on; the others can tell by what is
-		// saved what the admission has done.
-		"continuousBackup":       false,
+		// saved what the admission has done. With the variable all have it.
+		"continuousBackup":       os.Getenv("HOLDFAST_CONTINUOUS_BACKUP") != "",
 		"profiles":               options.Profiles,
 		"webhookURL":             h.WebhookURL,
 		"port":                   ports[0],

@@ -4,11 +4,14 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"strconv"
 	"sync"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -18,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
 // failures is how many saves failed, by the metric.
@@ -89,6 +93,33 @@ var _ = Describe("With a store that fails", func() {
 		DeferCleanup(func(ctx SpecContext) { Expect(holdfast.Apply(ctx)).To(Succeed()) })
 		Expect(deleteMany(ctx, notes(), 5)).To(BeZero())
 		Expect(deleteMany(ctx, drafts(), 5)).To(Equal(5))
+	})
+
+	It("because the API server is slow, and at last does not answer", func(ctx SpecContext) {
+		proxy, _, err := harness.NewProxy(ctx, cluster.Config)
+		Expect(err).NotTo(HaveOccurred())
+		text, err := os.ReadFile(holdfast.Kubeconfig)
+		Expect(err).NotTo(HaveOccurred())
+		direct := holdfast.Kubeconfig
+		holdfast.Kubeconfig = direct + ".slow"
+		Expect(os.WriteFile(holdfast.Kubeconfig, bytes.ReplaceAll(text, []byte(cluster.Config.Host), []byte(proxy.URL())), 0o600)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) {
+			proxy.Thaw()
+			Expect(holdfast.Kill()).To(Succeed())
+			holdfast.Kubeconfig = direct
+			Expect(holdfast.Start(ctx)).To(Succeed())
+			Expect(proxy.Close()).To(Succeed())
+		})
+		Expect(holdfast.Stop()).To(Succeed())
+		Expect(holdfast.Start(ctx)).To(Succeed())
+		proxy.Delay(500 * time.Millisecond) // there, and back again
+		deleteMany(ctx, notes(), 10)
+		proxy.Delay(3 * time.Second)
+		deleteMany(ctx, notes(), 10)
+		proxy.Freeze()
+		Expect(deleteMany(ctx, notes(), 3)).To(BeZero(), "went although nobody could save it")
+		proxy.Thaw()
+		Eventually(func() int { return deleteMany(ctx, notes(), 3) }).Should(Equal(3))
 	})
 
 	It("because many write to the same snapshots at once", func(ctx SpecContext) {

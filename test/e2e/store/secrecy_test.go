@@ -6,6 +6,7 @@ package store
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -102,6 +103,23 @@ var _ = Describe("The values of a Secret", func() {
 				all.Write(meta)
 				if err == nil {
 					err = metaErr
+				}
+				return all.String(), err
+			},
+			"raw etcd outside Secrets, and the keys of all": func() (string, error) {
+				stored, err := harness.Etcd(ctx, cluster)
+				var all strings.Builder
+				secrets := 0
+				for key, value := range stored {
+					all.WriteString(key + "\n")
+					if strings.HasPrefix(key, "/registry/secrets/") {
+						secrets++
+						continue
+					}
+					all.Write(value)
+				}
+				if err == nil && secrets == 0 {
+					err = errors.New("there is no Secret where Secrets are looked for")
 				}
 				return all.String(), err
 			},
