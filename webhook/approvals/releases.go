@@ -55,11 +55,30 @@ func (r *Releases) Approved(namespace, name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, a := range r.known {
-		if a.Spec.Namespace == namespace && a.Spec.Name == name && untimely(a, r.Now()) == "" {
+		if forRelease(a, namespace, name) && untimely(a, r.Now()) == "" {
 			return true
 		}
 	}
 	return false
+}
+
+// Release tells which approval there is now for the removal of a release; empty
+// when there is none.
+func (s *Store) Release(ctx context.Context, namespace, name string) (string, error) {
+	all, err := s.list(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, a := range all {
+		if forRelease(a, namespace, name) && untimely(a, s.Now()) == "" {
+			return a.Name, nil
+		}
+	}
+	return "", nil
+}
+
+func forRelease(a *v1alpha1.DeletionApproval, namespace, name string) bool {
+	return a.Spec.Resource == v1alpha1.ReleaseResource && a.Spec.Namespace == namespace && a.Spec.Name == name
 }
 
 func (r *Releases) note(object any) {

@@ -71,3 +71,29 @@ func TestReleasesStartAnew(t *testing.T) {
 		t.Error("an approval that was taken back meanwhile counts still")
 	}
 }
+
+// Asked once, without following.
+func TestStoreRelease(t *testing.T) {
+	t.Parallel()
+	release := func(a *v1alpha1.DeletionApproval) {
+		a.Spec.Resource, a.Spec.Namespace, a.Spec.Name, a.Spec.UID, a.Spec.Operation = "release", "ops", "billing", "", "uninstall"
+	}
+	for name, c := range map[string]struct {
+		given func(*v1alpha1.DeletionApproval)
+		want  string
+	}{
+		"approved":      {given: release, want: "it"},
+		"expired":       {given: func(a *v1alpha1.DeletionApproval) { release(a); a.CreationTimestamp.Time = noon.Add(-time.Hour) }},
+		"of an object":  {},
+		"of another":    {given: func(a *v1alpha1.DeletionApproval) { release(a); a.Spec.Name = "other" }},
+		"of a namesake": {given: func(a *v1alpha1.DeletionApproval) { release(a); a.Spec.Namespace = "other" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store, _ := newStore(t, noon, approval("it", c.given))
+			if got, err := store.Release(t.Context(), "ops", "billing"); err != nil || got != c.want {
+				t.Errorf("Release() = %q, %v; want %q", got, err, c.want)
+			}
+		})
+	}
+}

@@ -62,6 +62,9 @@ type installation struct {
 	instances map[string]guard.Existing
 }
 
+// ID is the ID of the fence of a Helm release.
+func ID(key release.Key) string { return key.Namespace + "_" + key.Name }
+
 // Fences lists what is to be fenced, sorted by ID. The releases found are
 // followed until lease, which ctx comes from, ends.
 func (f *Fence) Fences(ctx, lease context.Context) ([]registration.Fence, error) {
@@ -137,7 +140,7 @@ func owners(definition metav1.Object) []*installation {
 	key, helm := release.Of(definition)
 	if helm {
 		in := &installation{
-			id: key.Namespace + "_" + key.Name, title: "Helm release " + key.String(), key: key,
+			id: ID(key), title: "Helm release " + key.String(), key: key,
 			targets: []string{"release/" + key.String(), "namespaces//" + key.Namespace},
 		}
 		if name, namespace := labels["helm.toolkit.fluxcd.io/name"], labels["helm.toolkit.fluxcd.io/namespace"]; name != "" && namespace != "" {

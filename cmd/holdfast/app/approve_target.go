@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
+	"github.com/holdfast-dev/holdfast/config/release"
 	"github.com/holdfast-dev/holdfast/webhook/guard"
 )
 
@@ -76,38 +77,51 @@ func (o *approveOptions) target(ctx context.Context, c *cluster, args []string) 
 	return a, nil
 }
 
-// release finds a Helm release by the Secrets in which Helm keeps it.
 func (c *cluster) release(ctx context.Context, args []string) (*approved, error) {
+	key, note, err := c.findRelease(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	a := &approved{
+		what: "release " + key.String(), then: "helm uninstall " + key.Name + " -n " + key.Namespace,
+		approval: &v1alpha1.DeletionApproval{Spec: v1alpha1.DeletionApprovalSpec{
+			Resource: v1alpha1.ReleaseResource, Namespace: key.Namespace, Name: key.Name,
+		}},
+		notes: []string{"it covers the removal of the whole release, until it ends"},
+	}
+	if note != "" {
+		a.notes = append(a.notes, note)
+	}
+	return a, nil
+}
+
+// findRelease finds a Helm release by the Secrets in which Helm keeps it. The
+// note says so where they may not be looked up.
+func (c *cluster) findRelease(ctx context.Context, args []string) (key release.Key, note string, err error) {
 	_, name, slash := strings.Cut(args[0], "/")
 	switch {
 	case slash && len(args) == 2, name == "" && len(args) == 1:
-		return nil, usagef("name one Helm release: release NAME, or release/NAME")
+		return key, "", usagef("name one Helm release: release NAME, or release/NAME")
 	case !slash:
 		name = args[1]
 	}
 	if name == "" || strings.Contains(name, "/") {
-		return nil, usagef("%q is not the name of a Helm release", name)
+		return key, "", usagef("%q is not the name of a Helm release", name)
 	}
-	a := &approved{
-		what: "release " + c.namespace + "/" + name, then: "helm uninstall " + name + " -n " + c.namespace,
-		approval: &v1alpha1.DeletionApproval{Spec: v1alpha1.DeletionApprovalSpec{
-			Resource: v1alpha1.ReleaseResource, Namespace: c.namespace, Name: name,
-		}},
-		notes: []string{"it covers the removal of the whole release, until it ends"},
-	}
+	key = release.Key{Namespace: c.namespace, Name: name}
 	found, err := c.metadata.Resource(corev1.SchemeGroupVersion.WithResource("secrets")).Namespace(c.namespace).
 		List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,name=" + name, Limit: 1})
 	switch {
 	case apierrors.IsForbidden(err):
-		a.notes = append(a.notes, "whether there is such a release could not be looked up: you may not list Secrets in its namespace")
+		return key, "whether there is such a release could not be looked up: you may not list Secrets in its namespace", nil
 	case apierrors.IsBadRequest(err):
-		return nil, usagef("%q is not the name of a Helm release", name)
+		return key, "", usagef("%q is not the name of a Helm release", name)
 	case err != nil:
-		return nil, fmt.Errorf("find release %q: %w", name, err)
+		return key, "", fmt.Errorf("find release %q: %w", name, err)
 	case len(found.Items) == 0:
-		return nil, usagef("there is no Helm release %s in namespace %s; 'helm list -A' lists those that exist", name, c.namespace)
+		return key, "", usagef("there is no Helm release %s in namespace %s; 'helm list -A' lists those that exist", name, c.namespace)
 	}
-	return a, nil
+	return key, "", nil
 }
 
 func inNamespace(namespace string) string {

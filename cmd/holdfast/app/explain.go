@@ -22,6 +22,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/webhook"
 	"github.com/holdfast-dev/holdfast/webhook/approvals"
@@ -43,9 +44,11 @@ func newExplainCmd(streams genericiooptions.IOStreams) *cobra.Command {
 		Short: "Say what a delete would be answered, and why, without deleting",
 		Long: "Asks the same rules that the webhook asks, live, and sends a dry-run delete beside it, which the API server\n" +
 			"answers as it would the real one. It says so when the two differ: then the webhook is away, or runs with\n" +
-			"other profiles, or something else refuses. Nothing is deleted or changed.",
+			"other profiles, or something else refuses. Of what is being deleted it also says what the removal of its\n" +
+			"finalizers would be answered. RESOURCE \"release\" stands for a Helm release. Nothing is deleted or changed.",
 		Example: "  holdfast explain servicetier n0.small -n nuodb-cp-system\n" +
-			"  holdfast explain helmfeatures.cp.nuodb.com/small-resources -n nuodb-cp-system -o json",
+			"  holdfast explain helmfeatures.cp.nuodb.com/small-resources -n nuodb-cp-system -o json\n" +
+			"  holdfast explain release astarte-operator -n astarte-operator",
 		Args: usageArgs(cobra.RangeArgs(1, 2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.output.validate(); err != nil {
@@ -80,6 +83,8 @@ type explanation struct {
 	PausedUntil string `json:"pausedUntil,omitempty"`
 	// Recoverable is yes, no or partly, and why.
 	Recoverable string `json:"recoverable,omitempty"`
+	// Finalizers is what their removal would be answered, of what is Terminating.
+	Finalizers *stripped `json:"finalizers,omitempty"`
 }
 
 const (
@@ -113,13 +118,24 @@ func (o *explainOptions) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	targets, err := c.targets(ctx, args)
-	if err != nil {
-		return c.explain(err)
-	}
 	set, err := o.profiles.forCluster(ctx, c)
 	if err != nil {
 		return err
+	}
+	if resourceWord(args) == v1alpha1.ReleaseResource {
+		key, _, err := c.findRelease(ctx, args)
+		if err != nil {
+			return c.explain(err)
+		}
+		e, err := explainRelease(ctx, c, set, key)
+		if err != nil {
+			return c.explain(err)
+		}
+		return o.print(e)
+	}
+	targets, err := c.targets(ctx, args)
+	if err != nil {
+		return c.explain(err)
 	}
 	t := targets[0]
 	obj, err := c.dynamic.Resource(t.mapping.Resource).Namespace(t.namespace).Get(ctx, t.name, metav1.GetOptions{})
@@ -150,7 +166,11 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 		if err != nil {
 			return nil, err
 		}
-		if e.Rules, err = askRules(ctx, c, set, who, t, obj); err != nil {
+		q := &question{cluster: c, set: set, who: who, target: t, object: obj}
+		if e.Rules, err = q.askRules(ctx, nil); err != nil {
+			return nil, err
+		}
+		if e.Finalizers, err = q.finalizers(ctx); err != nil {
 			return nil, err
 		}
 		e.Recoverable = recoverability(ctx, c, set, guarded, obj)
@@ -168,13 +188,24 @@ func explainDelete(ctx context.Context, c *cluster, set *profile.Set, t target, 
 	return e, nil
 }
 
-// askRules puts to the webhook's own handler what the API server would.
-func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage, t target, obj *unstructured.Unstructured) (answer, error) {
+// question is about one object.
+type question struct {
+	cluster *cluster
+	set     *profile.Set
+	who     guard.Usage
+	target  target
+	object  *unstructured.Unstructured
+}
+
+// askRules puts to the webhook's own handler what the API server would: a
+// deletion, unless edit makes something else of it.
+func (q *question) askRules(ctx context.Context, edit func(*admissionv1.AdmissionRequest)) (answer, error) {
+	c := q.cluster
 	metrics, err := webhook.NewMetrics(nil)
 	if err != nil {
 		return answer{}, err
 	}
-	raw, err := obj.MarshalJSON()
+	raw, err := q.object.MarshalJSON()
 	if err != nil {
 		return answer{}, err
 	}
@@ -186,19 +217,23 @@ func askRules(ctx context.Context, c *cluster, set *profile.Set, who guard.Usage
 	if err != nil {
 		return answer{}, err
 	}
+	f := facts{who: q.who, live: live, operators: operators}
 	handler := &webhook.Handler{
-		Profiles: set, Rules: newRules(set, facts{who: who, live: live, operators: operators}), Metrics: metrics, Timeout: time.Minute,
+		Profiles: q.set, Rules: newRules(q.set, f), Finalizers: newFinalizers(q.set, f), Metrics: metrics, Timeout: time.Minute,
 		Approvals: &approvals.Store{Client: c.dynamic, Now: time.Now}, Paused: pausedBy(c.kube),
 	}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		Operation: admissionv1.Delete,
-		Resource:  metav1.GroupVersionResource(t.mapping.Resource),
-		Namespace: t.namespace,
-		Name:      t.name,
+		Resource:  metav1.GroupVersionResource(q.target.mapping.Resource),
+		Namespace: q.target.namespace,
+		Name:      q.target.name,
 		DryRun:    ptr.To(true),
 		OldObject: runtime.RawExtension{Raw: raw},
 		UserInfo:  whoAmI(ctx, c),
 	}}
+	if edit != nil {
+		edit(&request.AdmissionRequest)
+	}
 	response := handler.Handle(ctx, request)
 	given := readAnswer(response.Allowed, response.Result)
 	if text := webhook.Unwrap(response.Warnings); response.Allowed && strings.HasPrefix(text, "would be refused") {
@@ -217,10 +252,14 @@ func whoAmI(ctx context.Context, c *cluster) authenticationv1.UserInfo {
 }
 
 func dryRunDelete(ctx context.Context, c *cluster, t target, obj *unstructured.Unstructured) answer {
-	err := c.dynamic.Resource(t.mapping.Resource).Namespace(t.namespace).Delete(ctx, t.name, metav1.DeleteOptions{
+	return answerOf(c.dynamic.Resource(t.mapping.Resource).Namespace(t.namespace).Delete(ctx, t.name, metav1.DeleteOptions{
 		DryRun:        []string{metav1.DryRunAll},
 		Preconditions: &metav1.Preconditions{UID: ptr.To(obj.GetUID())},
-	})
+	}))
+}
+
+// answerOf is the answer that the API server gave.
+func answerOf(err error) answer {
 	if err == nil {
 		return answer{Verdict: verdictAllowed}
 	}
@@ -253,7 +292,7 @@ func (e *explanation) addReferrers(use guard.Use) {
 	}
 }
 
-func (o *explainOptions) print(e *explanation) error {
+func (o *explainOptions) print(e interface{ write(out io.Writer) error }) error {
 	if o.output.structured() {
 		return printStructured(o.streams.Out, o.output.format, e)
 	}

@@ -39,6 +39,9 @@ func (e *explanation) write(out io.Writer) error {
 		return err
 	}
 	e.writeComparison(&b)
+	if e.Finalizers != nil {
+		e.Finalizers.write(&b)
+	}
 	_, err := io.WriteString(out, b.String())
 	return err
 }
@@ -91,19 +94,26 @@ func (e *explanation) writeComparison(b *strings.Builder) {
 	switch {
 	case e.Agree:
 		fmt.Fprintln(b, "The API server gives a dry-run delete the same answer.")
-		return
 	case !e.Guarded:
 		fmt.Fprintln(b, "The API server would refuse it, though not because of Holdfast. It says:")
 		fmt.Fprintln(b, "  "+e.DryRun.Message)
-	case e.DryRun.Verdict == verdictAllowed:
+	default:
+		writeDifference(b, e.Rules, e.DryRun)
+	}
+}
+
+// writeDifference says that the API server answers otherwise than the rules.
+func writeDifference(b *strings.Builder, rules, dryRun answer) {
+	switch {
+	case dryRun.Verdict == verdictAllowed:
 		fmt.Fprintln(b, "WARNING: the API server would ALLOW it all the same: Holdfast's webhook is not asked. Is 'holdfast serve'")
 		fmt.Fprintln(b, "  running with this profile, and is ValidatingWebhookConfiguration holdfast there?")
-	case e.Rules.Verdict == verdictAllowed:
+	case rules.Verdict == verdictAllowed:
 		fmt.Fprintln(b, "WARNING: the API server would refuse it all the same, and says:")
-		fmt.Fprintln(b, "  "+e.DryRun.Message)
+		fmt.Fprintln(b, "  "+dryRun.Message)
 	default:
 		fmt.Fprintln(b, "The API server would refuse it too, with another reason:")
-		fmt.Fprintln(b, "  "+e.DryRun.Message)
+		fmt.Fprintln(b, "  "+dryRun.Message)
 	}
 }
 

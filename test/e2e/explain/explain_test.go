@@ -51,6 +51,10 @@ type explanation struct {
 	Rules, DryRun struct{ Verdict, Message string }
 	Agree         bool
 	Referrers     []struct{ Kind, Namespace, Name, Path, Revision string }
+	Finalizers    *struct {
+		Rules, DryRun struct{ Verdict, Message string }
+		Agree         bool
+	}
 }
 
 func explain(ctx SpecContext, args ...string) explanation {
@@ -109,6 +113,8 @@ var _ = Describe("explain", Ordered, func() {
 	It("answers wrong input with one line and exit code 2", func(ctx SpecContext) {
 		for args, text := range map[string]string{
 			"explain tier nosuch -n " + ns:         "there is no servicetier " + ns + "/nosuch",
+			"explain release nosuch -n " + ns:      "there is no Helm release nosuch in namespace " + ns,
+			"explain release":                      "name one Helm release",
 			"explain nonsense n0.small":            `the cluster has no resource "nonsense"`,
 			"explain tier":                         "RESOURCE NAME",
 			"explain":                              "arg",
@@ -152,5 +158,22 @@ var _ = Describe("explain", Ordered, func() {
 		Expect(admin.Kubectl(ctx, "delete", "servicetier", "n0.small", "-n", ns, "--wait=false").Code).To(BeZero())
 		r := admin.Holdfast(ctx, "explain", "tier", "n0.small", "-n", ns)
 		Expect(r.Stdout).To(ContainSubstring("holdfast recovery undo servicetiers.cp.nuodb.com n0.small -n " + ns))
+		Expect(r.Stdout).To(And(
+			ContainSubstring("The removal of its finalizers would be REFUSED."),
+			ContainSubstring("WARNING: the API server would ALLOW it all the same"),
+		))
+	})
+	It("says what the removal of its finalizers would be answered", func(ctx SpecContext) {
+		Expect(holdfast.Start(ctx)).To(Succeed())
+		var e explanation
+		Eventually(func(g Gomega) {
+			e = explain(ctx, "tier", "n0.small", "-n", ns)
+			g.Expect(e.Finalizers.Agree).To(BeTrue())
+		}).Should(Succeed())
+		Expect(e.Finalizers.Rules.Verdict).To(Equal("deny"))
+		Expect(e.Finalizers.Rules.Message).To(ContainSubstring("is in use by 2 objects"))
+		Expect(e.Finalizers.DryRun.Message).To(HaveSuffix(e.Finalizers.Rules.Message))
+		Expect(explain(ctx, "tier", "n1.small", "-n", ns).Finalizers).To(BeNil())
+		Expect(admin.Kubectl(ctx, "get", "tier", "n0.small", "-n", ns).Code).To(BeZero(), "nothing was removed")
 	})
 })
