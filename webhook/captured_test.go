@@ -35,7 +35,9 @@ type verdicts struct {
 	// Holding are the namespaces that are known to hold guarded objects.
 	Holding []string
 	SentTo  []string
-	Cases   []struct {
+	// Fence is what the API server itself answers before it asks anybody.
+	Fence []fenceCase
+	Cases []struct {
 		Name    string
 		Cluster state
 		Want    verdict

@@ -11,6 +11,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
 var _ = Describe("An approval", func() {
@@ -93,6 +95,38 @@ var _ = Describe("An approval", func() {
 		Expect(deleteTier(ctx, ns, "bob", dryRun)).To(Succeed())
 		expectDone(admin.Kubectl(ctx, "delete", "deletionapproval", revoked))
 		Expect(deleteTier(ctx, ns, "bob", dryRun)).NotTo(Succeed())
+	})
+
+	It("of the removal of finalizers lets what is in use go, saved, once", func(ctx SpecContext) {
+		ns := newNamespace(ctx)
+		expectDone(admin.Kubectl(ctx, "delete", "database", "user", "-n", ns))
+		expectDone(admin.Kubectl(ctx, "patch", "tier", "used", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold","example.com/more"]}}`))
+		Eventually(func(g Gomega) { // the index may know the database a moment longer
+			r := admin.Kubectl(ctx, "delete", "tier", "used", "-n", ns, "--wait=false")
+			g.Expect(r.Code).To(BeZero(), r.Stderr)
+		}).Should(Succeed())
+		apply(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user, namespace: "+ns+"}, spec: {type: {tierRef: {name: used}}}}")
+		strip := func(user, finalizers string, more ...string) harness.Result {
+			return admin.Kubectl(ctx, append(append([]string{"patch", "tier", "used", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":` + finalizers + `}}`}, as(user)...), more...)...)
+		}
+		r := strip("bob", "null")
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Stderr).To(ContainSubstring("holdfast approve servicetiers.cp.nuodb.com used -n " + ns + " --operation strip-finalizers --reason TEXT"))
+		wrong := approve(ctx, admin, "tier", "used", "-n", ns)
+		Expect(strip("bob", "null").Stderr).To(ContainSubstring("Approval " + wrong + " does not count: it is for the operation delete"))
+
+		name := approve(ctx, admin, "tier", "used", "-n", ns, "--operation", "strip-finalizers")
+		expectDone(strip("bob", "null", "--dry-run=server"))
+		Expect(read(ctx, name).Status.ConsumedAt).To(BeNil())
+		expectDone(strip("bob", `["example.com/more"]`))
+		Expect(read(ctx, name).Status.ConsumedBy).To(Equal("bob"))
+		Expect(strip("carol", "null").Stderr).To(ContainSubstring("Approval " + name + " does not count: bob used it at"))
+
+		name = approve(ctx, admin, "tier", "used", "-n", ns, "--operation", "strip-finalizers")
+		expectDone(strip("carol", "null"))
+		Expect(read(ctx, name).Status.ConsumedBy).To(Equal("carol"))
+		Expect(admin.Kubectl(ctx, "get", "tier", "used", "-n", ns).Code).To(Equal(1))
+		Expect(admin.Holdfast(ctx, "recovery", "list", "-n", ns, "-o", "name").Stdout).To(ContainSubstring("servicetiers.cp.nuodb.com/" + ns + "/used/"))
 	})
 
 	It("must be used by somebody else where the profile says so", func(ctx SpecContext) {
