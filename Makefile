@@ -73,6 +73,11 @@ bench: build ## Measure Holdfast against the simplest webhooks on a real API ser
 	@go test ./test/bench -run '^$$' -bench Heap -benchtime 1x | tee -a bin/index.txt
 	@bin/bench --index bin/index.txt --out docs/benchmarks.md
 
+.PHONY: bench-recovery
+bench-recovery: build ## Measure a rescue and a scan on a real API server; writes docs/benchmarks-recovery.md
+	@go build -o bin/recovery-bench ./test/bench/rescue
+	@bin/recovery-bench --out docs/benchmarks-recovery.md
+
 .PHONY: bench-purge
 bench-purge: build ## Compare the purge with the manual procedure on a real Cassandra; writes docs/benchmarks-purge.md
 	@go build -o bin/purge-bench ./test/cassandra/bench

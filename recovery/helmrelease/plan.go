@@ -32,7 +32,7 @@ func (h *Helm) Plan(ctx context.Context, key release.Key, saved []*corev1.Secret
 		return nil, err
 	}
 	p := &Plan{Namespace: key.Namespace, Name: key.Name}
-	p.choose(live, readAll(key, saved))
+	p.choose(live, latestLife(readAll(key, saved)))
 	if p.revision == nil {
 		return nil, fmt.Errorf("%w %q: neither a Secret of it nor a saved one", ErrUnknown, key)
 	}

@@ -31,6 +31,8 @@ type Plan struct {
 	Unfinished *journal.State
 
 	ward *ward
+	// stale is an interrupted rescue that nothing is left of to finish.
+	stale bool
 }
 
 // Names are the names of all Astartes that it rescues, to be typed in.
@@ -42,10 +44,13 @@ func (p *Plan) Names() []string {
 	return names
 }
 
-// Begun says that a rescue of the named Astarte was interrupted.
-func (r *Rescue) Begun(ctx context.Context, name types.NamespacedName) (bool, error) {
-	_, w, err := r.interrupted(ctx)
-	return w != nil && w.named(name.Namespace, name.Name) != nil, err
+// Dependents counts the objects that belong to the Astarte or Astartes.
+func (p *Plan) Dependents() int {
+	n := 0
+	for _, patient := range p.ward.Patients {
+		n += len(patient.Dependents)
+	}
+	return n
 }
 
 // interrupted is what an earlier run has not finished, nil if there is nothing.
@@ -68,6 +73,15 @@ func (r *Rescue) Plan(ctx context.Context, names []types.NamespacedName) (*Plan,
 	if err != nil {
 		return nil, err
 	}
+	stale := false
+	if w != nil {
+		if stale, err = r.stale(ctx, state, w); err != nil {
+			return nil, err
+		}
+	}
+	if stale {
+		state, w = nil, nil
+	}
 	if w != nil {
 		for _, name := range names {
 			if w.named(name.Namespace, name.Name) == nil {
@@ -77,7 +91,7 @@ func (r *Rescue) Plan(ctx context.Context, names []types.NamespacedName) (*Plan,
 	} else if w, err = r.admit(ctx, names); err != nil {
 		return nil, err
 	}
-	plan := &Plan{Plan: &recovery.Plan{Operation: Operation}, ward: w, Unfinished: state}
+	plan := &Plan{Plan: &recovery.Plan{Operation: Operation}, ward: w, Unfinished: state, stale: stale}
 	steps, err := r.Operator.Steps(ctx, w.Release)
 	if err != nil {
 		return nil, fmt.Errorf("plan to bring the operator back: %w", err)
@@ -86,6 +100,31 @@ func (r *Rescue) Plan(ctx context.Context, names []types.NamespacedName) (*Plan,
 		plan.Items = append(plan.Items, itemOf(w, p, steps))
 	}
 	return plan, nil
+}
+
+// stale says that of the interrupted rescue of w nothing is left to be done: it
+// has let none of its Astartes go, and they are not there any more.
+func (r *Rescue) stale(ctx context.Context, state *journal.State, w *ward) (bool, error) {
+	for _, step := range state.Steps {
+		if strings.HasPrefix(step.Name, "strip ") {
+			return false, nil
+		}
+	}
+	crd, err := r.definition(ctx)
+	if err != nil || crd == nil {
+		return crd == nil, err
+	}
+	for _, p := range w.Patients {
+		obj, _, err := r.read(ctx, crd, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
+		switch {
+		case apierrors.IsNotFound(err):
+		case err != nil:
+			return false, err
+		case obj.GetUID() == p.UID:
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // admit finds out all about those that are to be rescued.
@@ -154,6 +193,8 @@ func (r *Rescue) dependents(ctx context.Context, p *patient) ([]recovery.Depende
 	if err != nil {
 		return nil, fmt.Errorf("find what belongs to it: %w", err)
 	}
+	// Astarte's own kinds, unreadable without the conversion, do not belong to it by reference.
+	unread = slices.DeleteFunc(unread, func(kind string) bool { return strings.HasSuffix(kind, "astarte-platform.org") })
 	if len(unread) > 0 {
 		r.warn("plan", fmt.Sprintf("%s cannot be listed; if any of them belong to %s, that is not known", strings.Join(unread, ", "), p))
 	}

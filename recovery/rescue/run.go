@@ -31,6 +31,17 @@ func (r *Rescue) Run(ctx context.Context, plan *Plan, command string) (outcomes 
 	}
 	defer j.Leave(ctx)
 	j.Recorded = r.Recorded
+	if plan.stale {
+		// What it has set aside is put back, and it makes way for this one.
+		if err := errors.Join(r.putBack(working, j), j.Close(working)); err != nil {
+			return nil, err
+		}
+		if j, working, err = r.Journals.Open(ctx, Operation, Astartes().String(), command); err != nil {
+			return nil, err
+		}
+		defer j.Leave(ctx)
+		j.Recorded = r.Recorded
+	}
 	w := plan.ward
 	if known, err := j.Recall(wardKey, w); err != nil {
 		return nil, err
@@ -142,25 +153,29 @@ func (r *Rescue) referrersBack(ctx context.Context, j *journal.Journal, w *ward)
 		return nil, nil
 	}
 	err = r.through(ctx, j, []stage{{"referrers", fmt.Sprintf("create again what names them: %s", strings.Join(ids, ", ")), func(ctx context.Context) error {
-		return r.wait(ctx, pending{
-			step: "referrers", what: "what names them to be created", limit: waitLimit,
+		err := r.wait(ctx, pending{
+			step: "referrers", what: "what names them to be created", limit: webhookLimit,
 			ready: func(ctx context.Context) (bool, string, error) {
 				fresh, err := r.Fresh(ctx)
 				if err != nil {
 					return false, "", err
 				}
-				outcomes, err = restoreAll(ctx, fresh, ids)
-				if err != nil {
+				if outcomes, err = restoreAll(ctx, fresh, ids); err != nil {
 					return false, "", err
 				}
 				for _, o := range outcomes {
-					if o.Result == recovery.ResultFailed {
+					// What was refused when it was planned will be so again.
+					if o.Result == recovery.ResultFailed && o.Err != nil {
 						return false, o.String() + ": " + o.Reason, nil
 					}
 				}
 				return true, "", nil
 			},
 		})
+		if errors.Is(err, errInVain) {
+			return nil // the outcomes say what did not come back, and can be restored by themselves
+		}
+		return err
 	}}})
 	return outcomes, err
 }

@@ -48,8 +48,8 @@ func (r *Rescue) referrers(ctx context.Context, p *patient) ([]string, error) {
 				continue
 			}
 			seen[record.Name] = true
-			if record.State == snapshot.StateDeleted && !record.Bypass && record.StateAt.Before(p.Object.GetDeletionTimestamp().Add(-lately)) {
-				continue // somebody wanted it gone, before and apart from this
+			if record.State == snapshot.StateDeleted && record.StateAt.Before(p.Object.GetDeletionTimestamp().Add(-lately)) {
+				continue // it went before, and apart from this
 			}
 			snap, err := r.Recovery.Snapshots.Get(ctx, record.ID)
 			if err != nil {

@@ -5,6 +5,7 @@ package rescue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -13,9 +14,14 @@ const (
 	// waitLimit is how long is waited for what the API server and its
 	// controllers do by themselves, personLimit for what somebody has to do.
 	waitLimit, personLimit = 5 * time.Minute, time.Hour
+	// webhookLimit is for a webhook to answer that has just been started.
+	webhookLimit = time.Minute
 	// look is how often is looked whether it has happened, tellEvery how often told.
 	look, tellEvery = 200 * time.Millisecond, time.Second
 )
+
+// errInVain means that what was waited for did not happen in time.
+var errInVain = errors.New("run the command again when that is mended")
 
 // pending is what is waited for.
 type pending struct {
@@ -41,7 +47,7 @@ func (r *Rescue) wait(ctx context.Context, p pending) error {
 			return nil
 		}
 		if waited >= p.limit {
-			return fmt.Errorf("waited %s for %s in vain: %s; run the command again when that is mended", waited.Round(time.Second), p.what, state)
+			return fmt.Errorf("waited %s for %s in vain: %s; %w", waited.Round(time.Second), p.what, state, errInVain)
 		}
 		if waited-told >= tellEvery {
 			told = waited

@@ -53,7 +53,10 @@ func missingDefinition(w *world, k *kind) []Finding {
 	}
 	f := ofDefinition(Critical, KindCRDMissing, k)
 	f.Detail = "it does not exist, and objects of it were saved: " + firstFew(slices.Sorted(maps.Keys(objects)))
-	if id := w.latest(crdGroupResource, types.NamespacedName{Name: f.Name}); id != "" {
+	if o := w.going(); o != nil {
+		// Whoever installs the operator now loses that.
+		f.Mend = "do not install its operator yet: bring back first what is Terminating, and the operator with it: " + undo(o)
+	} else if id := w.latest(crdGroupResource, types.NamespacedName{Name: f.Name}); id != "" {
 		f.Mend = "install its operator again, or: holdfast recovery restore " + id
 	} else {
 		f.Mend = "install its operator again, then restore the objects: holdfast recovery list " + k.resource.String()
@@ -68,7 +71,13 @@ func goingDefinition(k *kind) []Finding {
 	}
 	f := ofDefinition(Critical, KindCRDTerminating, k)
 	f.Detail = fmt.Sprintf("it is Terminating since %s and takes its %s along", k.definition.DeletionTimestamp.UTC().Format(time.RFC3339), instances(len(k.objects)))
-	f.Mend = "do not start the operator yet: it would finish the deletion. Save and see the objects first: holdfast recovery list " + k.resource.String()
+	f.Mend = "do not start the operator yet: it would finish the deletion. See what was saved of the objects: holdfast recovery list " + k.resource.String()
+	for _, o := range k.sorted() {
+		if o.terminating != nil {
+			f.Mend = "do not start the operator yet: it would finish the deletion. Bring the objects back first: " + undo(&goingObject{k, o})
+			break
+		}
+	}
 	for _, c := range k.definition.Status.Conditions {
 		if c.Type == apiextensionsv1.Terminating && c.Reason == "InstanceDeletionFailed" {
 			f.Kind = KindCRDStuck
@@ -116,6 +125,31 @@ func storedVersions(w *world) []Finding {
 		found = append(found, f)
 	}
 	return found
+}
+
+// goingObject is a guarded object that is Terminating, as is its definition.
+type goingObject struct {
+	kind   *kind
+	object *object
+}
+
+// going is the first such object, nil if there is none.
+func (w *world) going() *goingObject {
+	for _, k := range w.sorted() {
+		if k.definition == nil || k.definition.DeletionTimestamp == nil {
+			continue
+		}
+		for _, o := range k.sorted() {
+			if o.terminating != nil {
+				return &goingObject{k, o}
+			}
+		}
+	}
+	return nil
+}
+
+func undo(o *goingObject) string {
+	return command("holdfast recovery undo", o.kind.resource.String(), o.object.Namespace, o.object.Name)
 }
 
 func instances(n int) string {

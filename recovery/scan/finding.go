@@ -77,12 +77,21 @@ type Report struct {
 
 func (r *Report) sort() {
 	slices.SortFunc(r.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(rank(a.Severity), rank(b.Severity)), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.String(), b.String()), cmp.Compare(a.Detail, b.Detail))
+		return cmp.Or(cmp.Compare(rank(a.Severity), rank(b.Severity)), cmp.Compare(haste(a.Kind), haste(b.Kind)), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.String(), b.String()), cmp.Compare(a.Detail, b.Detail))
 	})
 	slices.Sort(r.Unknown)
 }
 
 func rank(s Severity) int { return slices.Index([]Severity{Critical, Warning, Notice}, s) }
+
+// haste puts first what can still be saved, and is lost by the next mistake.
+func haste(k Kind) int {
+	urgent := []Kind{KindRecoveryUnfinished, KindTerminating, KindOwnerGone, KindCRDTerminating, KindCRDStuck, KindRelease, KindOperatorGone}
+	if i := slices.Index(urgent, k); i >= 0 {
+		return i
+	}
+	return len(urgent)
+}
 
 func joinName(namespace, name string) string {
 	if namespace == "" {

@@ -140,8 +140,8 @@ func operatorsGone(w *world) []Finding {
 		if r.status == release.Deployed {
 			f.Mend = "see why it has none: " + helm("status", r)
 		}
-		if going(r) {
-			f.Mend = "first " + command("holdfast recovery undo", first.resource.String(), "NAMESPACE", "NAME") + " for what is Terminating, which brings the operator back as well"
+		if o := w.going(); o != nil && slices.Contains(r.definitions, o.kind) {
+			f.Mend = "bring back what is Terminating, and the operator with it: " + undo(o)
 		}
 		found = append(found, f)
 	}
@@ -158,10 +158,6 @@ func operates(w *world, r *helmRelease) bool {
 		}
 	}
 	return false
-}
-
-func going(r *helmRelease) bool {
-	return slices.ContainsFunc(r.definitions, func(k *kind) bool { return k.definition.DeletionTimestamp != nil })
 }
 
 func ofRelease(severity Severity, kind Kind, r *helmRelease) Finding {

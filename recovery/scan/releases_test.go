@@ -43,7 +43,7 @@ func TestReleases(t *testing.T) {
 		"gone": {release: with(func(r *helmRelease) { r.revision, r.status, r.deployments = 0, "", 0 }),
 			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> holdfast recovery restore release shop -n ops"},
 		"gone, and its definition goes": {release: with(func(r *helmRelease) { r.revision, r.status, r.deployments = 0, "", 0 }), going: true,
-			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> first holdfast recovery undo plans.billing.example NAME -n NAMESPACE for what is Terminating, which brings the operator back as well"},
+			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> bring back what is Terminating, and the operator with it: holdfast recovery undo plans.billing.example gold -n shop"},
 		"deployed without a Deployment": {release: with(func(r *helmRelease) { r.deployments = 0 }),
 			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> see why it has none: helm status shop -n ops"},
 	} {
@@ -59,6 +59,9 @@ func TestReleases(t *testing.T) {
 				}
 				if tc.going {
 					k.definition.DeletionTimestamp = &metav1.Time{Time: noon}
+					for _, o := range k.objects {
+						o.terminating = &noon
+					}
 				}
 				r := tc.release
 				r.definitions = []*kind{k}
@@ -68,6 +71,37 @@ func TestReleases(t *testing.T) {
 				t.Errorf("found:\n%s\nwant:\n%s", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestNobodyIsToldToInstallTooEarly(t *testing.T) {
+	t.Parallel()
+	w := picture(t, func(w *world, k *kind) {
+		k.definition.DeletionTimestamp = &metav1.Time{Time: noon}
+		for _, o := range k.objects {
+			o.terminating = &noon
+		}
+		offers := &kind{resource: k.resource, objects: nil}
+		offers.resource.Resource = "offers"
+		w.kinds[offers.resource] = offers
+		w.records = []snapshot.Record{{ID: "abc", Resource: "offers.billing.example", Namespace: "shop", Name: "gold"}}
+	})
+	got := definitions(w)
+	if len(got) != 2 {
+		t.Fatalf("found:\n%s", mends(got))
+	}
+	for i, want := range []string{
+		"do not install its operator yet: bring back first what is Terminating, and the operator with it: holdfast recovery undo plans.billing.example gold -n shop",
+		"do not start the operator yet: it would finish the deletion. Bring the objects back first: holdfast recovery undo plans.billing.example gold -n shop",
+	} {
+		if got[i].Mend != want {
+			t.Errorf("mend %q, want %q", got[i].Mend, want)
+		}
+	}
+	report := &Report{Findings: append(got, Finding{Severity: Critical, Kind: KindTerminating})}
+	report.sort()
+	if report.Findings[0].Kind != KindTerminating || report.Findings[2].Kind != KindCRDMissing {
+		t.Errorf("what can still be saved does not come first:\n%s", mends(report.Findings))
 	}
 }
 

@@ -72,13 +72,13 @@ func TestDefinitions(t *testing.T) {
 		"never installed":  {change: gone},
 		"gone, not saved":  {change: func(w *world, k *kind) { gone(w, k); w.records = []snapshot.Record{saved} }, kind: KindCRDMissing, detail: "it does not exist, and objects of it were saved: shop/gold", mend: "install its operator again, then restore the objects: holdfast recovery list plans.billing.example"},
 		"gone, saved":      {change: func(w *world, k *kind) { gone(w, k); w.records = []snapshot.Record{saved, savedCRD} }, kind: KindCRDMissing, detail: "it does not exist, and objects of it were saved: shop/gold", mend: "install its operator again, or: holdfast recovery restore def"},
-		"being deleted":    {change: func(_ *world, k *kind) { k.definition.DeletionTimestamp = &metav1.Time{Time: noon} }, kind: KindCRDTerminating, detail: "it is Terminating since 2026-01-02T12:00:00Z and takes its 1 instance along", mend: "do not start the operator yet: it would finish the deletion. Save and see the objects first: holdfast recovery list plans.billing.example"},
+		"being deleted":    {change: func(_ *world, k *kind) { k.definition.DeletionTimestamp = &metav1.Time{Time: noon} }, kind: KindCRDTerminating, detail: "it is Terminating since 2026-01-02T12:00:00Z and takes its 1 instance along", mend: "do not start the operator yet: it would finish the deletion. See what was saved of the objects: holdfast recovery list plans.billing.example"},
 		"only one version": {change: func(_ *world, k *kind) { k.broken["v2"] = errors.New("conversion webhook failed") }, kind: KindConversionBroken, detail: "its 1 instance can be read in version v1 only; v2 fails: conversion webhook failed", mend: "bring the operator's conversion webhook back; until then read with: kubectl get plans.v1.billing.example -A"},
 		"no version":       {change: func(_ *world, k *kind) { k.version = ""; k.broken["v2"] = errors.New("conversion webhook failed") }, kind: KindUnreadable, detail: "its objects cannot be read in any version: conversion webhook failed", mend: "bring the operator's conversion webhook back, or set spec.conversion to {strategy: None}"},
 		"its deletion is stuck": {change: func(_ *world, k *kind) {
 			k.definition.DeletionTimestamp = &metav1.Time{Time: noon}
 			k.definition.Status.Conditions = []apiextensionsv1.CustomResourceDefinitionCondition{{Type: "Terminating", Reason: "InstanceDeletionFailed", Message: "could not issue all deletes"}}
-		}, kind: KindCRDStuck, detail: "its deletion is stuck (InstanceDeletionFailed): could not issue all deletes", mend: "do not start the operator yet: it would finish the deletion. Save and see the objects first: holdfast recovery list plans.billing.example"},
+		}, kind: KindCRDStuck, detail: "its deletion is stuck (InstanceDeletionFailed): could not issue all deletes", mend: "do not start the operator yet: it would finish the deletion. See what was saved of the objects: holdfast recovery list plans.billing.example"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

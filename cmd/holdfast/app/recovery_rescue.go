@@ -65,7 +65,7 @@ func (o *recoveryRun) runRescue(ctx context.Context, c *cluster, r *recovery.Rec
 	defer show.end()
 	rescuer := &rescue.Rescue{
 		Recovery: r, Journals: journals, Tell: show.tell,
-		Operator: rescue.ByHand{Tell: func(text string) { show.tell(rescue.Event{Step: "operator", Text: text}) }},
+		Operator: &operatorRelease{run: o, tell: show.tell, hand: rescue.ByHand{Tell: func(text string) { show.tell(rescue.Event{Step: "operator", Text: text}) }}},
 		Fresh: func(ctx context.Context) (*recovery.Recovery, error) {
 			_, fresh, err := o.connect(ctx)
 			return fresh, err

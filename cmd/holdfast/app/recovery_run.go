@@ -80,9 +80,23 @@ func (o *recoveryRun) execute(ctx context.Context, c *cluster, r *recovery.Recov
 			o.printOutcome(out)
 		}
 	})
+	// What went wrong with the objects themselves is more important than what
+	// cannot be told of others.
+	referrers, err := r.Judge(ctx, outcomes)
+	if err != nil {
+		_, _ = fmt.Fprintf(o.streams.ErrOut, "warning: not judged whether what refers to them is well: %v\n", err)
+	}
 	if o.output.structured() {
-		if err := printStructured(o.streams.Out, o.output.format, map[string]any{"operation": plan.Operation, "outcomes": outcomes}); err != nil {
+		report := map[string]any{"operation": plan.Operation, "outcomes": outcomes}
+		if len(referrers) > 0 {
+			report["referrers"] = referrers
+		}
+		if err := printStructured(o.streams.Out, o.output.format, report); err != nil {
 			return err
+		}
+	} else {
+		for _, of := range referrers {
+			_, _ = fmt.Fprintln(o.streams.ErrOut, of)
 		}
 	}
 	return c.explain(judge(outcomes))

@@ -61,21 +61,23 @@ func (o *recoveryScanOptions) run(ctx context.Context) error {
 		return err
 	}
 	scanner := &scan.Scanner{Client: c.dynamic, Metadata: c.metadata, Snapshots: store, Profiles: set}
-	if keeper, err := c.journals(ctx); err == nil {
+	keeper, keeperErr := c.journals(ctx)
+	if keeperErr == nil {
 		scanner.Journals = keeper
-	} else {
-		_, _ = fmt.Fprintf(o.streams.ErrOut, "warning: not read, so not judged: unfinished recoveries: %s\n", printable(err.Error()))
 	}
 	report, err := scanner.Scan(ctx)
 	if err != nil {
 		return c.explain(err)
+	}
+	if keeperErr != nil {
+		report.Unknown = append(report.Unknown, "unfinished recoveries: "+keeperErr.Error())
 	}
 	if err := o.print(report); err != nil {
 		return err
 	}
 	switch {
 	case len(report.Findings) > 0:
-		return fmt.Errorf("found %s that needs a look", things(len(report.Findings)))
+		return fmt.Errorf("found %s to look at", things(len(report.Findings)))
 	case len(report.Unknown) > 0:
 		return fmt.Errorf("nothing found, but %s could not be read", things(len(report.Unknown)))
 	}

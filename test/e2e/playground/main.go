@@ -49,13 +49,15 @@ func run(ctx context.Context, out *screen, once bool) (err error) {
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 	out.done("the control plane is up (%.1f s)", time.Since(began).Seconds())
 
-	// The right to read the release of an operator is given in its namespace.
-	if r := (harness.Runner{Cluster: cluster, Kubeconfig: cluster.Kubeconfig}).Kubectl(ctx, "create", "namespace", operatorSpace); r.Code != 0 {
-		return errors.New(r.Stderr)
+	// The rights to read the release of an operator, and Secrets, are given in their namespaces.
+	for _, space := range []string{operatorSpace, homeSpace} {
+		if r := (harness.Runner{Cluster: cluster, Kubeconfig: cluster.Kubeconfig}).Kubectl(ctx, "create", "namespace", space); r.Code != 0 {
+			return errors.New(r.Stderr)
+		}
 	}
 	holdfast, err := harness.Install(ctx, cluster, harness.Options{
 		Profiles: []string{"nuodb", "astarte"},
-		Values:   map[string]any{"releaseNamespaces": []string{operatorSpace}, "continuousBackup": true},
+		Values:   map[string]any{"releaseNamespaces": []string{operatorSpace}, "secretNamespaces": []string{operatorSpace, homeSpace}, "continuousBackup": true},
 	})
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ type story struct {
 
 func (s *story) play() error {
 	for _, chapter := range []func() error{
-		s.lookAround, s.refuseUsed, s.refuseChain, s.saveUnused, s.bringBack, s.bypass, s.undo, s.refuseAgain, s.fence,
+		s.lookAround, s.refuseUsed, s.refuseChain, s.saveUnused, s.bringBack, s.bypass, s.undo, s.refuseAgain, s.fence, s.rescue,
 	} {
 		if err := chapter(); err != nil {
 			if s.ctx.Err() != nil {

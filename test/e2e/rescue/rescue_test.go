@@ -5,6 +5,8 @@ package rescue
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -35,63 +37,113 @@ func expectRecorded(ctx context.Context, p *place) {
 	}
 }
 
-// rescue runs the command, and brings the operator back when it is told to.
-func (p *place) rescue(ctx context.Context, args ...string) harness.Result {
+// rescue runs the command. The operator comes back by its saved release, or, by
+// hand, as soon as the definition is gone.
+func (p *place) rescue(ctx context.Context, byHand bool, args ...string) harness.Result {
 	GinkgoHelper()
-	ended := make(chan harness.Result, 1)
 	user := stage.Admin
 	user.Timeout = 150 * time.Second // it says what it waits for
+	ended := make(chan harness.Result, 1)
 	go func() {
 		defer GinkgoRecover()
 		ended <- user.Holdfast(ctx, append([]string{"recovery", "undo", astartes, "-n", house, "--yes"}, args...)...)
 	}()
 	var result harness.Result
-	over := false
-	Eventually(func() bool {
-		select {
-		case result = <-ended:
-			over = true
-		default:
-		}
-		return over || stage.Admin.Kubectl(ctx, "get", "crd", astartes, "--ignore-not-found").Stdout == ""
-	}, "120s").Should(BeTrue())
-	if over {
-		return result
+	if byHand {
+		Eventually(func() bool {
+			select {
+			case result = <-ended:
+				return true
+			default:
+			}
+			return stage.Admin.Kubectl(ctx, "get", "crd", astartes, "--ignore-not-found", "-o", "name").Stdout == ""
+		}, "120s").Should(BeTrue())
+		Expect(result.Output).To(BeEmpty(), "it ended without the operator")
+		second := stage.Admin.Holdfast(ctx, append([]string{"recovery", "undo", astartes, "-n", house, "--yes"}, args...)...)
+		Expect(second.Code).To(Equal(1), second.Output)
+		Expect(second.Stderr).To(MatchRegexp(`another run is at work on the rescue of %s: \S+ \(process \d+ on .*\), since 2`, astartes))
+		p.install(ctx)
 	}
-	p.install(ctx)
 	Eventually(ended, "200s").Should(Receive(&result))
 	return result
 }
 
+// forgetRelease removes what was saved of the operator's release.
+func forgetRelease(ctx context.Context) {
+	GinkgoHelper()
+	list := stage.Admin.Holdfast(ctx, "recovery", "list", "secrets", "-n", operators, "-o", "name")
+	expectDone(list)
+	for line := range strings.Lines(list.Stdout) {
+		parts := strings.Split(strings.TrimSpace(line), "/")
+		if strings.HasPrefix(parts[len(parts)-2], "sh.helm.release") {
+			expectDone(stage.Admin.Kubectl(ctx, "delete", "secret", "holdfast-snapshot-"+parts[len(parts)-1], "-n", holdfast.Namespace))
+		}
+	}
+}
+
 var _ = Describe("An Astarte whose operator was uninstalled behind Holdfast's back", func() {
-	DescribeTable("comes back with everything that belongs to it", func(ctx SpecContext, shape, helm string, guarded bool) {
+	DescribeTable("comes back with everything that belongs to it", func(ctx SpecContext, shape, helm string, guarded bool, names ...string) {
 		guard(ctx)
-		p := settle(ctx, shapeOf(shape), helm, "one")
+		name := names[0] // the others come along
+		p := settle(ctx, shapeOf(shape), helm, names...)
 		expectRecorded(ctx, p)
 		bypass(ctx)
 		p.uninstall(ctx)
+		operator := "bring back its operator: Helm release " + operators + "/" + standin.Release
 		if guarded {
 			Expect(holdfast.Start(ctx)).To(Succeed())
+		} else {
+			forgetRelease(ctx)
+			operator = "helm upgrade --install " + standin.Release
 		}
 
 		By("its plan, which changes nothing")
-		plan := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, "one", "-n", house)
+		plan := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, name, "-n", house)
 		Expect(plan.Code).To(Equal(4), plan.Output)
-		Expect(plan.Stdout).To(And(ContainSubstring("Plan: rescue 1 object"), ContainSubstring("delete it once more with the policy Orphan"), ContainSubstring("helm upgrade --install "+standin.Release)))
+		Expect(plan.Stdout).To(And(ContainSubstring(fmt.Sprintf("Plan: rescue %d object", len(names))), ContainSubstring("delete it once more with the policy Orphan"), ContainSubstring(operator)))
 		Expect(plan.Stderr).To(ContainSubstring("read the plan above, then add --yes"))
 
 		By("the rescue")
-		r := p.rescue(ctx, "one")
+		r := p.rescue(ctx, !guarded, name)
 		expectDone(r)
-		Expect(r.Stdout).To(ContainSubstring(astartes + " " + house + "/one: brought back from "))
+		for _, each := range names {
+			Expect(r.Stdout).To(ContainSubstring(astartes + " " + house + "/" + each + ": brought back from "))
+		}
 		p.expectBack(ctx)
 
 		By("the command once more")
-		again := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, "one", "-n", house, "--yes")
+		again := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, name, "-n", house, "--yes")
 		expectDone(again)
 		Expect(again.Stdout).To(ContainSubstring("skipped: it is not Terminating"))
 	},
-		Entry("1.0.4, Helm 3, Holdfast gone", "v1.0.4", "helm3", false),
-		Entry("23.5, Helm 4, Holdfast enforcing", "v23.5.2", "helm4", true),
+		Entry("1.0.4, Helm 3, Holdfast gone and the operator brought back by hand", "v1.0.4", "helm3", false, "one"),
+		Entry("24.5, Helm 3, Holdfast enforcing, two of them", "v24.5.1", "helm3", true, "three", "four"),
 	)
+})
+
+var _ = Describe("The runbook of a rescue", func() {
+	It("does what it says", func(ctx SpecContext) {
+		guard(ctx)
+		p := settle(ctx, shapeOf("v23.5.2"), "helm4", "astarte")
+		expectRecorded(ctx, p)
+		bypass(ctx)
+		p.uninstall(ctx)
+		Expect(holdfast.Start(ctx)).To(Succeed())
+		lines, err := harness.Runbook(ctx, "rescue-astarte.md")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(lines).To(HaveLen(5))
+		for i, words := range lines {
+			if words[2] == "undo" && words[len(words)-1] != "--dry-run" {
+				words = append(words, "--yes") // nobody types here
+			}
+			r := stage.Admin.Run(ctx, words[0], words[1:]...)
+			if words[2] == "scan" {
+				Expect(strings.Contains(r.Stdout, "critical  "+astartes+" "+house+"/astarte\n    it is Terminating")).To(Equal(i == 0), r.Output)
+				Expect(strings.Contains(r.Stdout, "critical  release "+operators+"/"+standin.Release)).To(Equal(i == 0), r.Output)
+				continue
+			}
+			expectDone(r)
+		}
+		p.expectBack(ctx)
+	})
 })

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +236,9 @@ func (p *place) expectBack(ctx context.Context) {
 // clear leaves nothing of the place.
 func (p *place) clear(ctx SpecContext) {
 	bypass(ctx)
+	// A spec that failed must not stop the next one.
+	expectDone(stage.Admin.Kubectl(ctx, "delete", "secrets", "-l", "holdfast.dev/journal", "-n", holdfast.Namespace))
+	Expect(os.RemoveAll(filepath.Join(stage.Cluster.Dir, "home", ".local"))).To(Succeed())
 	p.install(ctx)
 	expectDone(stage.Admin.Kubectl(ctx, "delete", astartes, "--all", "-n", house))
 	expectDone(stage.Admin.Run(ctx, p.helm, "uninstall", standin.Release, "-n", operators))
@@ -247,11 +251,14 @@ func (p *place) clear(ctx SpecContext) {
 		expectDone(stage.Admin.Kubectl(ctx, "delete", kind, "--all", "-n", house))
 	}
 	// No node ever uses a claim, so nobody takes its finalizer away.
-	list, err := stage.Kube.CoreV1().PersistentVolumeClaims(house).List(ctx, metav1.ListOptions{})
-	Expect(err).NotTo(HaveOccurred())
-	for _, c := range list.Items {
-		expectDone(stage.Admin.Kubectl(ctx, "delete", "pvc", c.Name, "-n", house, "--wait=false"))
-		expectDone(stage.Admin.Kubectl(ctx, "patch", "pvc", c.Name, "-n", house, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
-	}
+	Eventually(func(g Gomega) {
+		list, err := stage.Kube.CoreV1().PersistentVolumeClaims(house).List(ctx, metav1.ListOptions{})
+		g.Expect(err).NotTo(HaveOccurred())
+		for _, c := range list.Items {
+			stage.Admin.Kubectl(ctx, "delete", "pvc", c.Name, "-n", house, "--wait=false")
+			stage.Admin.Kubectl(ctx, "patch", "pvc", c.Name, "-n", house, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`)
+		}
+		g.Expect(list.Items).To(BeEmpty())
+	}).Should(Succeed())
 	p.Close()
 }

@@ -84,7 +84,7 @@ func (o *Operator) CreateAstarte(ctx context.Context, admin harness.Runner, name
 	if o.Shape.Voyager {
 		docs = append(docs, fmt.Sprintf("{apiVersion: api.astarte-platform.org/%s, kind: AstarteVoyagerIngress, metadata: {name: %s-avi}, spec: {astarte: %s, api: {tlsSecret: ingress-tls}}}", o.Shape.API, name, name))
 	}
-	if r := admin.RunInput(ctx, strings.Join(docs, "\n---\n"), "kubectl", "create", "-n", namespace, "-f", "-"); r.Code != 0 {
+	if r := admin.RunInput(ctx, strings.Join(docs, "\n---\n"), "kubectl", "apply", "--server-side", "-n", namespace, "-f", "-"); r.Code != 0 {
 		return fmt.Errorf("create Astarte: %s", r.Stderr)
 	}
 	return nil
