@@ -102,7 +102,7 @@ func (r *Recovery) judgeOnce(ctx context.Context, back map[schema.GroupResource]
 // nil for a resource that keeps none.
 func (r *Recovery) revisionsOf(ctx context.Context, g *profile.Guarded, outcomes []*Outcome) (map[string][]string, error) {
 	if g.Revisions == nil {
-		return nil, nil //nolint:nilnil // it keeps none
+		return nil, nil
 	}
 	mapping, err := r.mappingOf(ctx, g.Resource)
 	if err != nil {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -196,37 +195,32 @@ func ignoreGone(err error) error {
 // them, as they are. If a version cannot be, the conversion is switched off for
 // the duration.
 func (r *Rescue) makeReadable(ctx context.Context, j *journal.Journal, w *ward) error {
-	const step = "conversion"
 	for _, p := range w.Patients {
 		crd, err := r.definition(ctx)
 		if err != nil || crd == nil {
 			return err
 		}
-		_, broken, err := r.read(ctx, crd, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
-		if err == nil && broken == nil || apierrors.IsNotFound(err) {
-			continue
-		}
-		if err != nil && broken == nil && !errors.Is(err, errUnreadable) {
+		reason, err := r.unreadable(ctx, crd, p)
+		if err != nil {
 			return err
 		}
+		if reason == nil {
+			continue
+		}
 		if crd.Spec.Conversion == nil || crd.Spec.Conversion.Strategy != apiextensionsv1.WebhookConverter {
-			return fmt.Errorf("read %s in every version: %w", p, firstOf(broken, err))
+			return fmt.Errorf("read %s in every version: %w", p, reason)
 		}
 		if err := r.switchConversionOff(ctx, j, crd); err != nil {
 			return err
 		}
-		r.say(step, "the operator's conversion webhook does not answer: conversion is switched off until the finalizer is off")
 		if err := r.wait(ctx, pending{
-			step: step, what: p.String() + " to be readable in every version", limit: waitLimit,
+			step: "conversion", what: p.String() + " to be readable in every version", limit: waitLimit,
 			ready: func(ctx context.Context) (bool, string, error) {
-				_, broken, err := r.read(ctx, crd, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
-				if apierrors.IsNotFound(err) {
-					return true, "", nil
+				reason, err := r.unreadable(ctx, crd, p)
+				if err != nil || reason == nil {
+					return err == nil, "", err
 				}
-				if reason := firstOf(broken, err); reason != nil {
-					return false, reason.Error(), nil
-				}
-				return true, "", nil
+				return false, reason.Error(), nil
 			},
 		}); err != nil {
 			return err
@@ -235,12 +229,16 @@ func (r *Rescue) makeReadable(ctx context.Context, j *journal.Journal, w *ward) 
 	return nil
 }
 
-func firstOf(errs ...error) error {
-	i := slices.IndexFunc(errs, func(err error) bool { return err != nil })
-	if i < 0 {
-		return nil
+// unreadable is why p cannot be read in some version; nil if it can, or is gone.
+func (r *Rescue) unreadable(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition, p *patient) (reason, err error) {
+	_, broken, err := r.read(ctx, crd, types.NamespacedName{Namespace: p.Namespace, Name: p.Name})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case errors.Is(err, errUnreadable):
+		return err, nil
 	}
-	return errs[i]
+	return broken, err
 }
 
 func (r *Rescue) switchConversionOff(ctx context.Context, j *journal.Journal, crd *apiextensionsv1.CustomResourceDefinition) error {
@@ -252,6 +250,7 @@ func (r *Rescue) switchConversionOff(ctx context.Context, j *journal.Journal, cr
 	if err := j.SetAside(ctx, a); err != nil {
 		return err
 	}
+	r.say("conversion", "the operator's conversion webhook does not answer: conversion is off until the finalizer is")
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"conversion":{"strategy":"None","webhook":null}}}`, crd.UID)
 	_, err = r.Recovery.Client.Resource(definitions).Patch(ctx, crd.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {

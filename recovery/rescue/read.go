@@ -20,7 +20,7 @@ import (
 func (r *Rescue) definition(ctx context.Context) (*apiextensionsv1.CustomResourceDefinition, error) {
 	live, err := r.Recovery.Client.Resource(definitions).Get(ctx, Astartes().String(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // there is none
+		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get the definition of Astartes: %w", err)
@@ -51,7 +51,7 @@ var errUnreadable = errors.New("it can be read in no version")
 // read is an Astarte in the first version in which it can be read. Without the
 // operator's conversion webhook that is the one that it is encoded in, which
 // need be neither the stored nor the preferred one. broken says why others fail.
-func (r *Rescue) read(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition, name types.NamespacedName) (obj *unstructured.Unstructured, broken error, err error) { //nolint:revive,staticcheck // two errors: what was found, and that nothing was
+func (r *Rescue) read(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition, name types.NamespacedName) (obj *unstructured.Unstructured, broken error, err error) {
 	for _, version := range served(crd) {
 		live, err := r.astartes(version, name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 		switch {

@@ -131,6 +131,11 @@ func measureRescue(ctx context.Context, admin harness.Runner) ([]string, error) 
 	}); err != nil {
 		return nil, err
 	}
+	return timed(ctx, admin, install)
+}
+
+// timed rescues the Astarte, and counts.
+func timed(ctx context.Context, admin harness.Runner, install func(context.Context) error) ([]string, error) {
 	calls := &counting{n: map[string]int{}}
 	config := rest.CopyConfig(admin.Cluster.Config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper { calls.next = next; return calls })
