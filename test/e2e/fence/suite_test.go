@@ -47,7 +47,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	admin = stage.Admin
 	done(admin.Kubectl(ctx, "create", "namespace", operators))
 	done(admin.Kubectl(ctx, "create", "namespace", "house"))
-	holdfast, err = stage.Install(ctx, harness.Options{Profiles: []string{"astarte"}, Values: map[string]any{"releaseNamespaces": []string{operators}}})
+	holdfast, err = stage.Install(ctx, harness.Options{Profiles: []string{"astarte", "nuodb"}, Values: map[string]any{"releaseNamespaces": []string{operators}}})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(holdfast.Start(ctx)).To(Succeed())
 })

@@ -4,10 +4,17 @@
 package fence
 
 import (
+	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
 // hook is an object that Helm makes before it deletes anything else.
@@ -15,6 +22,18 @@ const hook = `apiVersion: v1
 kind: ConfigMap
 metadata: {name: last-words, annotations: {helm.sh/hook: pre-delete}}
 `
+
+// explained waits until explain says all of texts about a release.
+func explained(ctx context.Context, namespace, name string, texts ...string) {
+	GinkgoHelper()
+	Eventually(func(g Gomega) {
+		r := admin.Holdfast(ctx, "explain", "release", name, "-n", namespace)
+		g.Expect(r.Code).To(BeZero(), r.Stderr)
+		for _, text := range texts {
+			g.Expect(r.Stdout).To(ContainSubstring(text))
+		}
+	}).Should(Succeed())
+}
 
 var _ = Describe("helm uninstall of an operator in use", func() {
 	for _, helm := range []string{"helm3", "helm4"} {
@@ -53,10 +72,19 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 					Expect(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", c.name+"-validating").Stderr).To(ContainSubstring("Forbidden"))
 				}
 				Expect(holdfast.Start(ctx)).To(Succeed())
+				explained(ctx, c.namespace, c.name, "An uninstall would be REFUSED", "1 of astartes.api.astarte-platform.org in house", "the same answer")
 
-				By("approving it")
+				By("approving it, for as long as the approval lasts")
+				done(admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "too soon", "--for", "2s"))
+				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).ShouldNot(BeEmpty())
+				r := admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "the wrong one", "-o", "name")
+				done(r)
+				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).Should(BeEmpty())
+				done(admin.Kubectl(ctx, "delete", strings.TrimSpace(r.Stdout)))
+				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).ShouldNot(BeEmpty())
 				done(admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "the platform moves"))
 				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).Should(BeEmpty())
+				explained(ctx, c.namespace, c.name, "An uninstall would be ALLOWED", "opens the fence", "the same answer")
 				Eventually(func(g Gomega) {
 					r := admin.Run(ctx, helm, "uninstall", c.name, "-n", c.namespace)
 					g.Expect(r.Code).To(BeZero(), r.Stderr)
@@ -73,10 +101,37 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 			closed(ctx, operators, "astarte")
 			done(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
 			Eventually(func() string { return fenced(ctx, operators, "astarte") }).Should(BeEmpty())
+			explained(ctx, operators, "astarte", "Not fenced", "An uninstall would be ALLOWED", "the same answer")
 			Eventually(func() int { return admin.Run(ctx, helm, "uninstall", "astarte", "-n", operators).Code }).Should(BeZero())
 			r := admin.Kubectl(ctx, "get", "deployments,services,secrets", "-n", operators, "-o", "name")
 			done(r)
 			Expect(r.Stdout).To(BeEmpty())
 		})
 	}
+
+	It("keeps the chart of NuoDB's definitions while a tier exists", func(ctx SpecContext) {
+		path, err := harness.Testdata(ctx, "nuodb", "crds.yaml")
+		Expect(err).NotTo(HaveOccurred())
+		text, err := os.ReadFile(path)
+		Expect(err).NotTo(HaveOccurred())
+		dir := GinkgoT().TempDir()
+		Expect(os.Mkdir(filepath.Join(dir, "templates"), 0o700)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: nuodb-cp-crd\nversion: 2.0.0\n"), 0o600)).To(Succeed())
+		Expect(os.WriteFile(filepath.Join(dir, "templates", "crds.yaml"), text, 0o600)).To(Succeed())
+		done(admin.Run(ctx, "helm4", "install", "nuodb-cp-crd", dir, "-n", operators))
+		tiers := "servicetiers.cp.nuodb.com"
+		DeferCleanup(func(ctx SpecContext) {
+			Eventually(func(g Gomega) {
+				admin.Kubectl(ctx, "delete", tiers, "--all", "-n", "house")
+				r := admin.Run(ctx, "helm4", "uninstall", "nuodb-cp-crd", "-n", operators, "--ignore-not-found")
+				g.Expect(r.Code).To(BeZero(), r.Stderr)
+			}).WithPolling(time.Second).Should(Succeed())
+		})
+		create(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: t, namespace: house}, spec: {}}")
+		closed(ctx, operators, "nuodb-cp-crd")
+		r := admin.Run(ctx, "helm4", "uninstall", "nuodb-cp-crd", "-n", operators)
+		Expect(r.Code).To(Equal(1))
+		Expect(r.Stderr).To(ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd, because instances of its definitions exist: 1 of " + tiers + " in house"))
+		done(admin.Kubectl(ctx, "get", tiers, "t", "-n", "house"))
+	})
 })

@@ -69,5 +69,29 @@ var _ = Describe("A fenced release", func() {
 			Expect(admin.Kubectl(ctx, "get", "configmap", "former", "-n", operators).Stderr).To(ContainSubstring("NotFound"))
 			Expect(admin.Run(ctx, helm, "uninstall", "astarte", "-n", operators).Code).To(Equal(1))
 		})
+
+		It("keeps what an upgrade drops while Holdfast is down, and the next one heals it: "+helm, func(ctx SpecContext) {
+			old, next := chart(ctx, "v23.5.2", former), chart(ctx, "v23.5.2")
+			done(admin.Run(ctx, helm, "install", "astarte", old, "-n", operators))
+			DeferCleanup(cleared, helm, operators, "astarte")
+			put(ctx, "Astarte")
+			closed(ctx, operators, "astarte")
+			Expect(holdfast.Kill()).To(Succeed())
+			r := admin.Run(ctx, helm, "upgrade", "astarte", next, "-n", operators)
+			Expect(r.Stderr).To(ContainSubstring("holdfast has fenced Helm release operators/astarte"))
+			done(admin.Kubectl(ctx, "get", "configmap", "former", "-n", operators))
+			Expect(holdfast.Start(ctx)).To(Succeed())
+			if helm == "helm3" {
+				Expect(r.Code).To(BeZero(), "Helm 3 goes on and forgets the object: %s", r.Stderr)
+				Eventually(func() int { return admin.Kubectl(ctx, "delete", "configmap", "former", "-n", operators).Code }).Should(BeZero())
+				return
+			}
+			Expect(r.Code).To(Equal(1), "Helm 4 calls the upgrade failed")
+			Eventually(func(g Gomega) {
+				r := admin.Run(ctx, helm, "upgrade", "astarte", next, "-n", operators)
+				g.Expect(r.Code).To(BeZero(), r.Stderr)
+			}).Should(Succeed())
+			Expect(admin.Kubectl(ctx, "get", "configmap", "former", "-n", operators).Stderr).To(ContainSubstring("NotFound"))
+		})
 	}
 })
