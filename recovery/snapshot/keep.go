@@ -131,7 +131,7 @@ func notesOf(latest Record) map[string]any {
 func attemptOf(latest Record) *Attempt {
 	return &Attempt{
 		Operation: latest.Operation, User: latest.User, RequestUID: latest.RequestUID,
-		Reason: latest.Reason, Approval: latest.Approval, At: latest.SavedAt,
+		Reason: latest.Reason, Approval: latest.Approval, ResourceVersion: latest.ResourceVersion, At: latest.SavedAt,
 	}
 }
 

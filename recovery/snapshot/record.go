@@ -117,12 +117,15 @@ type Record struct {
 
 // Attempt is one request for which a version was saved.
 type Attempt struct {
-	Operation  string    `json:"operation,omitempty"`
-	User       string    `json:"user,omitempty"`
-	RequestUID string    `json:"requestUID,omitempty"`
-	Reason     string    `json:"reason,omitempty"`
-	Approval   string    `json:"approval,omitempty"`
-	At         time.Time `json:"at"`
+	Operation  string `json:"operation,omitempty"`
+	User       string `json:"user,omitempty"`
+	RequestUID string `json:"requestUID,omitempty"`
+	Reason     string `json:"reason,omitempty"`
+	Approval   string `json:"approval,omitempty"`
+	// ResourceVersion is the object's at that time: a change that was taken back
+	// leaves the same content with another one.
+	ResourceVersion string    `json:"resourceVersion,omitempty"`
+	At              time.Time `json:"at"`
 }
 
 // Snapshot is a snapshot with its payload, verified.

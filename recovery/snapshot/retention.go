@@ -6,8 +6,6 @@ package snapshot
 import (
 	"fmt"
 	"time"
-
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // overhead is what a snapshot takes besides its payload: the record, which is
@@ -113,22 +111,13 @@ func (p Policy) needed(records []Record, held map[string]string) map[string]bool
 	for id := range held {
 		needed[id] = true
 	}
-	ofUID, ofName := map[types.UID]bool{}, map[string]bool{}
 	for i := range records {
-		r := &records[i]
-		if r.Problem != "" || r.Pin != nil || r.Journal.Open() {
+		if r := &records[i]; r.Problem != "" || r.Pin != nil || r.Journal.Open() {
 			needed[r.ID] = true
 		}
-		if r.Problem != "" {
-			continue
-		}
-		object := r.Resource + "/" + r.Namespace + "/" + r.Name
-		// What was restored lives on, and is not lost with this version as soon
-		// as there is a later one of it.
-		if !ofUID[r.UID] && (r.State != StateRestored || !ofName[object]) {
-			needed[r.ID] = true
-		}
-		ofUID[r.UID], ofName[object] = true, true
+	}
+	for _, i := range Latest(records) {
+		needed[records[i].ID] = true
 	}
 	return needed
 }

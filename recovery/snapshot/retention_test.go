@@ -83,6 +83,22 @@ func TestPolicy(t *testing.T) {
 			policy:  snapshot.Policy{Age: time.Hour},
 			records: history(now.Add(-10*day), "old", 1, func(r *snapshot.Record) { r.State = snapshot.StateRestored }),
 		},
+		"noted in another order than decided": {
+			// A request about an earlier state was noted later: both may be the last.
+			policy: snapshot.Policy{Versions: 1},
+			records: history(now, "a", 4,
+				set("a-0", func(r *snapshot.Record) { r.ResourceVersion = "9" }), set("a-1", func(r *snapshot.Record) { r.ResourceVersion = "8" }),
+				set("a-2", func(r *snapshot.Record) { r.ResourceVersion = "10" }), set("a-3", func(r *snapshot.Record) { r.ResourceVersion = "7" })),
+			want: "a-3 a-1",
+		},
+		"as it was once, again": {
+			policy: snapshot.Policy{Versions: 1},
+			records: history(now, "a", 3, set("a-0", func(r *snapshot.Record) { r.ResourceVersion = "9" }), set("a-1", func(r *snapshot.Record) { r.ResourceVersion = "10" }),
+				set("a-2", func(r *snapshot.Record) {
+					r.ResourceVersion, r.LastAttempt = "8", &snapshot.Attempt{ResourceVersion: "11"}
+				})),
+			want: "a-1",
+		},
 		"pinned": {
 			policy:  snapshot.Policy{Versions: 1},
 			records: history(now, "a", 3, set("a-2", func(r *snapshot.Record) { r.Pin = &snapshot.Pin{} })),

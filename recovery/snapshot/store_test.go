@@ -259,7 +259,7 @@ func TestSaveAgain(t *testing.T) {
 	again := f.save(t, tier(t), snapshot.Provenance{Operation: "undo", User: "bob", RequestUID: "r2", Reason: "mistake"})
 	want := first
 	want.StateAt = f.now
-	want.LastAttempt = &snapshot.Attempt{Operation: "undo", User: "bob", RequestUID: "r2", Reason: "mistake", At: f.now}
+	want.LastAttempt = &snapshot.Attempt{Operation: "undo", User: "bob", RequestUID: "r2", Reason: "mistake", ResourceVersion: "1016", At: f.now}
 	if diff := cmp.Diff(want, again); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}

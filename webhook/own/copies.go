@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/metadata"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
@@ -62,7 +61,7 @@ func (c *Copies) Last(ctx context.Context, secret *unstructured.Unstructured) (g
 	if err != nil {
 		return guard.Copy{}, false, err
 	}
-	for i := range latest(versions) {
+	for _, i := range snapshot.Latest(versions) {
 		if versions[i].ID == id {
 			missing, err := c.missing(ctx, &versions[i])
 			return copyOf(&versions[i]), missing, err
@@ -133,7 +132,7 @@ func (c *Copies) AllLast(ctx context.Context, most int) (first []guard.Copy, mor
 // gone for sure and then those that somebody tried to delete: most of the rest
 // exist, and asking for each takes time.
 func surest(records []snapshot.Record) []int {
-	places := slices.Collect(latest(records))
+	places := snapshot.Latest(records)
 	rank := func(i int) int {
 		switch records[i].State {
 		case snapshot.StateDeleted:
@@ -153,26 +152,6 @@ func unless(enough bool, err error) error {
 		return nil
 	}
 	return err
-}
-
-// latest yields the places of the latest readable version of each object. What
-// was restored and saved again since is not the latest of anything.
-func latest(records []snapshot.Record) func(yield func(int) bool) {
-	return func(yield func(int) bool) {
-		ofUID, ofName := map[types.UID]bool{}, map[string]bool{}
-		for i := range records {
-			r := &records[i]
-			if r.Problem != "" {
-				continue
-			}
-			name := r.Resource + "/" + r.Namespace + "/" + r.Name
-			wanted := !ofUID[r.UID] && (r.State != snapshot.StateRestored || !ofName[name])
-			ofUID[r.UID], ofName[name] = true, true
-			if wanted && !yield(i) {
-				return
-			}
-		}
-	}
 }
 
 // missing says that neither the object nor what was made again from r is there.
