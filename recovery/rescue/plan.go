@@ -6,6 +6,7 @@ package rescue
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,12 +151,23 @@ func (r *Rescue) admit(ctx context.Context, names []types.NamespacedName) (*ward
 			}
 		}
 	}
+	var well []string
 	for _, name := range names {
 		p, err := r.examine(ctx, crd, name)
+		if errors.Is(err, ErrNotTerminating) {
+			well = append(well, name.String())
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("astarte %s: %w", name, err)
 		}
 		w.Patients = append(w.Patients, p)
+	}
+	if len(w.Patients) == 0 {
+		return nil, fmt.Errorf("astarte %s: %w", strings.Join(well, ", "), ErrNotTerminating)
+	}
+	for _, name := range well {
+		r.warn("plan", "astarte "+name+" is not Terminating and is left alone")
 	}
 	return w, nil
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic/fake"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -209,6 +210,47 @@ func TestThePlanSaysWhatWillBe(t *testing.T) {
 	}
 	if item = itemOf(&ward{}, &patient{Object: p.Object, Mode: json.RawMessage("true")}, nil); len(item.Warnings) != 2 || item.Steps[6] != "set spec.manualMaintenanceMode back to true" {
 		t.Errorf("of another: %v, %v", item.Steps, item.Warnings)
+	}
+}
+
+func TestWhatIsWellIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	crd := object(t, `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"astartes.api.astarte-platform.org","uid":"d-1"},
+		"spec":{"versions":[{"name":"v1alpha2","served":true,"storage":true}]}}`)
+	well := object(t, `{"apiVersion":"api.astarte-platform.org/v1alpha2","kind":"Astarte","metadata":{"name":"well","namespace":"ns","uid":"u-5"}}`)
+	r := newRescue(t, crd, well)
+	for name, want := range map[string]error{"well": ErrNotTerminating, "nobody": ErrGone} {
+		_, err := r.admit(t.Context(), []types.NamespacedName{{Namespace: "ns", Name: name}})
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+	r = newRescue(t)
+	if _, err := r.admit(t.Context(), []types.NamespacedName{{Namespace: "ns", Name: "well"}}); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "not even its definition does") {
+		t.Errorf("without a definition: %v", err)
+	}
+}
+
+func TestAStaleRescueMakesWay(t *testing.T) {
+	t.Parallel()
+	crd := object(t, `{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"astartes.api.astarte-platform.org","uid":"d-1"},
+		"spec":{"versions":[{"name":"v1alpha2","served":true,"storage":true}]}}`)
+	there := newRescue(t, crd, object(t, terminatingAstarte))
+	gone := newRescue(t, crd)
+	w := &ward{Patients: []*patient{{Namespace: "ns", Name: "one", UID: "u-1"}}}
+	frozen, stripped := &journal.State{Steps: []journal.Step{{Name: "freeze ns/one"}}}, &journal.State{Steps: []journal.Step{{Name: "strip ns/one"}}}
+	for name, tc := range map[string]struct {
+		r     *Rescue
+		state *journal.State
+		want  bool
+	}{
+		"frozen, and there":  {there, frozen, false},
+		"frozen, and gone":   {gone, frozen, true},
+		"gone by the rescue": {gone, stripped, false},
+	} {
+		if got, err := tc.r.stale(t.Context(), tc.state, w); got != tc.want || err != nil {
+			t.Errorf("%s: %t, %v", name, got, err)
+		}
 	}
 }
 
