@@ -133,5 +133,13 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd, because instances of its definitions exist: 1 of " + tiers + " in house"))
 		done(admin.Kubectl(ctx, "get", tiers, "t", "-n", "house"))
+
+		By("a pause, which makes it warn, and its end")
+		remove := func() harness.Result { return admin.Kubectl(ctx, "delete", "crd", tiers, "--dry-run=server") }
+		DeferCleanup(func(ctx SpecContext) { admin.Holdfast(ctx, "resume") }) // it may have ended
+		done(admin.Holdfast(ctx, "pause", "--for", "10m", "--reason", "a spec"))
+		Eventually(remove).Should(And(HaveField("Code", 0), HaveField("Stderr", ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd"))))
+		done(admin.Holdfast(ctx, "resume"))
+		Eventually(remove).Should(And(HaveField("Code", 1), HaveField("Stderr", ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd"))))
 	})
 })
