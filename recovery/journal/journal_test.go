@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"strconv"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func versioned(kube *fake.Clientset) {
 			}
 		}
 		n++
-		secret.ResourceVersion = string(rune('a' + n))
+		secret.ResourceVersion = strconv.Itoa(n)
 		return false, nil, nil
 	}
 	kube.PrependReactor("create", "secrets", stamp)

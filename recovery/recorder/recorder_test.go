@@ -69,9 +69,9 @@ func (w *world) replica(t *testing.T, set *profile.Set) *Recorder {
 }
 
 // create makes a plan, and has it seen and saved.
-func (w *world) create(t *testing.T, name string) *unstructured.Unstructured {
+func (w *world) create(t *testing.T) *unstructured.Unstructured {
 	t.Helper()
-	o, err := w.client.Resource(plans.WithVersion("v1")).Namespace("shop").Create(t.Context(), plan("v1", name), metav1.CreateOptions{})
+	o, err := w.client.Resource(plans.WithVersion("v1")).Namespace("shop").Create(t.Context(), plan("v1", "gold"), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func (w *world) events(t *testing.T) int {
 func TestSeenIsSavedWithItsSet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.create(t, "gold")
+	o := w.create(t)
 	record := w.latest(t, o.GetUID())
 	if record.State != snapshot.StateKept || record.CRDVersion != "42" || record.Operation != "record" {
 		t.Errorf("record %+v", record)
@@ -171,7 +171,7 @@ func TestSeenIsSavedWithItsSet(t *testing.T) {
 func TestAnUnseenChangeIsSavedOfWhatGoes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.create(t, "gold").DeepCopy()
+	o := w.create(t).DeepCopy()
 	o.Object["spec"] = "the last state, which came with its end"
 	w.now = w.now.Add(time.Second)
 	w.goes(t, w.Recorder, o)
@@ -186,7 +186,7 @@ func TestAnUnseenChangeIsSavedOfWhatGoes(t *testing.T) {
 func TestTerminatingKeepsItsSet(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.create(t, "gold").DeepCopy()
+	o := w.create(t).DeepCopy()
 	set := w.book.latestSet(o.GetUID())
 	o.SetDeletionTimestamp(&metav1.Time{Time: w.now})
 	o.SetResourceVersion("2")
@@ -214,7 +214,7 @@ func TestTerminatingKeepsItsSet(t *testing.T) {
 func TestLostIsSavedAnew(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.create(t, "gold")
+	o := w.create(t)
 	record, set := w.latest(t, o.GetUID()), w.book.latestSet(o.GetUID())
 	for _, name := range []string{"holdfast-snapshot-" + record.ID, "holdfast-set-" + set.ID} {
 		if err := w.kube.CoreV1().Secrets("holdfast-system").Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
@@ -252,7 +252,7 @@ func TestLostIsSavedAnew(t *testing.T) {
 func TestIdleWatchesEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.create(t, "gold")
+	o := w.create(t)
 	at := profile.Place{Resource: schema.GroupResource{Resource: "configmaps"}, Namespace: "shop"}
 	follows := func() bool {
 		w.mu.Lock()

@@ -25,8 +25,6 @@ const (
 	Operation = "rescue"
 
 	fieldManager = "holdfast"
-	// finalizer is that of all versions of the operator.
-	finalizer = "astarte.astarte-platform.org/finalizer"
 	// maintenance is the field below spec that keeps the operator away.
 	maintenance = "manualMaintenanceMode"
 )

@@ -165,7 +165,7 @@ func (r *Rescue) referrersBack(ctx context.Context, j *journal.Journal, w *ward)
 				}
 				for _, o := range outcomes {
 					// What was refused when it was planned will be so again.
-					if o.Result == recovery.ResultFailed && o.Err != nil {
+					if again := o.Result == recovery.ResultFailed && o.Err != nil; again {
 						return false, o.String() + ": " + o.Reason, nil
 					}
 				}

@@ -40,12 +40,18 @@ func TestReleases(t *testing.T) {
 		"uninstalling": {release: with(func(r *helmRelease) { r.status = release.Uninstalling }), want: "critical release-unsettled release ops/shop: its uninstallation began and did not end (revision 3 is uninstalling); the next 'helm uninstall' goes on with it -> holdfast recovery restore release shop -n ops"},
 		"failed":       {release: with(func(r *helmRelease) { r.status = release.Failed }), want: "warning release-unsettled release ops/shop: its latest revision, 3, is failed: not all of it may be there -> helm history shop -n ops, then: helm rollback shop -n ops"},
 		"pending":      {release: with(func(r *helmRelease) { r.status = release.PendingUpgrade }), want: "warning release-unsettled release ops/shop: its latest revision, 3, is pending-upgrade: Helm is at work on it, or was stopped while it was -> wait for Helm; if nobody runs it: helm rollback shop -n ops"},
-		"gone": {release: with(func(r *helmRelease) { r.revision, r.status, r.deployments = 0, "", 0 }),
-			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> holdfast recovery restore release shop -n ops"},
-		"gone, and its definition goes": {release: with(func(r *helmRelease) { r.revision, r.status, r.deployments = 0, "", 0 }), going: true,
-			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> bring back what is Terminating, and the operator with it: holdfast recovery undo plans.billing.example gold -n shop"},
-		"deployed without a Deployment": {release: with(func(r *helmRelease) { r.deployments = 0 }),
-			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> see why it has none: helm status shop -n ops"},
+		"gone": {
+			release: with(func(r *helmRelease) { r.revision, r.status, r.deployments = 0, "", 0 }),
+			want:    "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> holdfast recovery restore release shop -n ops",
+		},
+		"gone, and its definition goes": {
+			release: with(func(r *helmRelease) { r.revision, r.status, r.deployments = 0, "", 0 }), going: true,
+			want: "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> bring back what is Terminating, and the operator with it: holdfast recovery undo plans.billing.example gold -n shop",
+		},
+		"deployed without a Deployment": {
+			release: with(func(r *helmRelease) { r.deployments = 0 }),
+			want:    "critical operator-gone release ops/shop: it has no Deployment: the operator of 1 instance of plans.billing.example is gone, nobody looks after them, and they must not be deleted -> see why it has none: helm status shop -n ops",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -131,19 +131,16 @@ func (c *backup) create(ctx context.Context) (*unstructured.Unstructured, error)
 	return c.client.Resource(shape.Astartes()).Namespace(namespace).Create(ctx, o, metav1.CreateOptions{})
 }
 
-// whole is the latest set of an Astarte once it has all that the operator makes.
-func (c *backup) whole(ctx context.Context, o *unstructured.Unstructured) (snapshot.SetRecord, error) {
+// whole waits until the latest set of an Astarte has all that the operator makes.
+func (c *backup) whole(ctx context.Context, o *unstructured.Unstructured) error {
 	shape := c.operator.Shape
-	var set snapshot.SetRecord
-	err := until(ctx, func() (bool, error) {
+	return until(ctx, func() (bool, error) {
 		sets, err := c.store.Sets(ctx, snapshot.Filter{UID: o.GetUID()})
 		if err != nil || len(sets) == 0 {
 			return false, err
 		}
-		set = sets[0]
-		return set.Complete && set.Saved > len(shape.Secrets)+len(shape.ConfigMaps), nil
+		return sets[0].Complete && sets[0].Saved > len(shape.Secrets)+len(shape.ConfigMaps), nil
 	})
-	return set, err
 }
 
 // firstSet measures from the creation of an Astarte until all of it is saved,
@@ -159,7 +156,7 @@ func (c *backup) firstSet(ctx context.Context, r *report) error {
 		if err != nil {
 			return err
 		}
-		if _, err := c.whole(ctx, o); err != nil {
+		if err := c.whole(ctx, o); err != nil {
 			return err
 		}
 		s.took = append(s.took, time.Since(began))

@@ -81,7 +81,7 @@ func (c *backup) fill(ctx context.Context) error {
 		return err
 	}
 	if last != nil {
-		if _, err := c.whole(ctx, last); err != nil {
+		if err := c.whole(ctx, last); err != nil {
 			return err
 		}
 	}

@@ -64,9 +64,9 @@ func installed(ctx context.Context, helm, keep string) (namespace, group, chart 
 	return namespace, group, chart
 }
 
-func restoreRelease(ctx context.Context, namespace string, more ...string) string {
+func restoreRelease(ctx context.Context, namespace string) string {
 	GinkgoHelper()
-	r := admin.Holdfast(ctx, append([]string{"recovery", "restore", "release", depot, "-n", namespace, "--yes"}, more...)...)
+	r := admin.Holdfast(ctx, "recovery", "restore", "release", depot, "-n", namespace, "--yes")
 	expectDone(r)
 	return r.Output
 }
