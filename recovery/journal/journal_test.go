@@ -8,8 +8,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 

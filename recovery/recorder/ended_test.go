@@ -69,7 +69,7 @@ func TestWhatBecameOfAnObject(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			o := w.create(t, "gold")
+			o := w.create(t)
 			if tc.before != nil {
 				w.now = w.now.Add(time.Minute)
 				tc.before(t, w)
@@ -95,7 +95,7 @@ func TestWhatBecameOfAnObject(t *testing.T) {
 func TestFindKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	o := w.create(t, "gold")
+	o := w.create(t)
 	state := func() snapshot.State {
 		t.Helper()
 		w.findKept(t.Context())
