@@ -130,18 +130,18 @@ func (i *Installed) writeChart(ctx context.Context) error {
 	templates := filepath.Join(i.Chart, "templates")
 	return errors.Join(
 		os.MkdirAll(templates, 0o700),
-		os.WriteFile(filepath.Join(i.Chart, "Chart.yaml"), fmt.Appendf(nil, "apiVersion: v2\nname: astarte-operator\nversion: %s\n", strings.TrimPrefix(i.Shape.Name, "v")+i.patch()), 0o600),
+		os.WriteFile(filepath.Join(i.Chart, "Chart.yaml"), fmt.Appendf(nil, "apiVersion: v2\nname: astarte-operator\nversion: %s\n", i.version()), 0o600),
 		os.WriteFile(filepath.Join(templates, "crds.yaml"), []byte(crds), 0o600),
 		os.WriteFile(filepath.Join(templates, "operator.yaml"), []byte(i.manifest()), 0o600),
 	)
 }
 
-// patch makes a version of what is none.
-func (i *Installed) patch() string {
+// version is that of the chart; the operator that was not released yet has none.
+func (i *Installed) version() string {
 	if strings.Count(i.Shape.Name, ".") == 2 {
-		return ""
+		return strings.TrimPrefix(i.Shape.Name, "v")
 	}
-	return ".0.0"
+	return "0.0.0"
 }
 
 // definitions are the chart's, with the conversion webhook where it is served.
