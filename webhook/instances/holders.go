@@ -131,6 +131,7 @@ func (h *Holders) followDefinitions(ctx context.Context, kinds map[schema.GroupR
 				case k.look <- struct{}{}:
 				default: // it looks anyway
 				}
+				h.counted() // it may belong to another release now
 			}
 		}
 	}
@@ -225,10 +226,10 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 	})
 }
 
-// holds tells whether a namespace holds something; the caller has the lock.
+// holds tells whether a namespace is kept for what it holds; the caller has the lock.
 func (h *Holders) holds(namespace string) bool {
 	for _, k := range h.kinds {
-		if k.objects[namespace] > 0 {
+		if k.holds && namespace != "" && k.objects[namespace] > 0 {
 			return true
 		}
 	}

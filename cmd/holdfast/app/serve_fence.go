@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	toolscache "k8s.io/client-go/tools/cache"
@@ -22,9 +23,10 @@ import (
 )
 
 const (
-	// fenceEvery is how often the fences are worked out though nothing is known
-	// to have changed: a definition may come to belong to a release.
-	fenceEvery = 5 * time.Second
+	// fenceEvery is how often the fences are worked out while something that
+	// they depend on cannot be followed, fenceRarely otherwise.
+	fenceEvery  = 5 * time.Second
+	fenceRarely = 10 * time.Minute
 	// fencePause lies between two times; a thousand new instances a second must
 	// not become as many writes.
 	fencePause = 100 * time.Millisecond
@@ -37,13 +39,15 @@ type fencing struct {
 	kube         kubernetes.Interface
 	// approvals for releases open their fences.
 	approvals *approvals.Releases
-	changed   chan struct{}
+	// counts tells what exists of a resource, if that is followed.
+	counts  func(gr schema.GroupResource) (objects map[string]int, known bool)
+	changed chan struct{}
 }
 
 // newFencing counts instances by holders.
 func newFencing(o *serveOptions, u *upkeep, live *instances.Live, holders *instances.Holders) *fencing {
 	kube := u.registration.Kube
-	f := &fencing{registration: u.registration, kube: kube, changed: make(chan struct{}, 1)}
+	f := &fencing{registration: u.registration, kube: kube, counts: holders.Count, changed: make(chan struct{}, 1)}
 	f.fence = &fence.Fence{Profiles: o.set}
 	facts := fence.Live{Metadata: live.Metadata, CRDs: live.Definitions, Counts: holders.Count, Instances: live}
 	f.fence.Definitions, f.fence.Instances = facts, facts
@@ -83,13 +87,23 @@ func (f *fencing) lead(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-f.changed:
-		case <-time.After(fenceEvery):
+		case <-time.After(f.every()):
 		}
 		select {
 		case <-ctx.Done():
 		case <-pause.C:
 		}
 	}
+}
+
+// every is how long nothing need be looked at unless it is known to have changed.
+func (f *fencing) every() time.Duration {
+	for gr := range f.fence.Profiles.Fencing() {
+		if _, known := f.counts(gr); !known {
+			return fenceEvery
+		}
+	}
+	return fenceRarely
 }
 
 func (f *fencing) once(lease context.Context) error {
