@@ -118,7 +118,25 @@ var _ = Describe("An Astarte whose operator was uninstalled behind Holdfast's ba
 	},
 		Entry("1.0.4, Helm 3, Holdfast gone and the operator brought back by hand", "v1.0.4", "helm3", false, "one"),
 		Entry("24.5, Helm 3, Holdfast enforcing, two of them", "v24.5.1", "helm3", true, "three", "four"),
+		Entry("master, Helm 4, Holdfast enforcing", "v2alpha1", "helm4", true, "five"),
 	)
+})
+
+var _ = Describe("An Astarte whose operator was installed again too early", func() {
+	It("is said to be gone, with the way to what was saved", func(ctx SpecContext) {
+		guard(ctx)
+		p := settle(ctx, shapeOf("v2alpha1"), "helm3", "early")
+		expectRecorded(ctx, p)
+		bypass(ctx)
+		p.uninstall(ctx)
+		p.install(ctx)
+		Eventually(func() string {
+			return stage.Admin.Kubectl(ctx, "get", "crd", astartes, "--ignore-not-found", "-o", "name").Stdout
+		}).Should(BeEmpty(), "its finalizer has run, so its definition goes")
+		r := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, "early", "-n", house, "--yes")
+		Expect(r.Code).To(Equal(2), r.Output)
+		Expect(r.Stderr).To(ContainSubstring("it does not exist, and no rescue of it was interrupted: not even its definition does; 'holdfast recovery list --sets' shows what was saved of it"))
+	})
 })
 
 var _ = Describe("The runbook of a rescue", func() {
