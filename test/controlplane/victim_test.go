@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
@@ -28,5 +30,9 @@ func TestMain(m *testing.M) {
 	if err := json.NewEncoder(os.Stdout).Encode(ready); err != nil {
 		panic(err)
 	}
-	select {}
+	// Nothing else may run here, and a process in which everything sleeps is
+	// ended by its runtime.
+	forever := make(chan os.Signal, 1)
+	signal.Notify(forever, syscall.SIGUSR1)
+	<-forever
 }
