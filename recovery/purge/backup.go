@@ -66,7 +66,10 @@ func openBackup(dir string, h *Header, now func() time.Time) (*backup, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read backup folder: %w", err)
 		}
-		entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), shardPrefix) || e.Name() == "lost+found" })
+		entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool {
+			// What is named like the metadata is the rest of a beginning that was cut off.
+			return strings.HasPrefix(e.Name(), shardPrefix) || strings.HasPrefix(e.Name(), metadataName+".") || e.Name() == "lost+found"
+		})
 		if len(entries) > 0 {
 			return nil, fmt.Errorf("begin backup: the folder %s is not empty, and holds no backup of this purge; name an empty one with --backup", dir)
 		}

@@ -53,6 +53,21 @@ func sampleRows() []backupRow {
 	}
 }
 
+// A purge that was killed while it began its backup begins it again; what is
+// somebody else's is left alone.
+func TestBackupBegunAndCutOff(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"metadata.json.1789574356": true, "shard-0-of-2": true, "lost+found": true, "notes.txt": false, "metadata": false} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := openBackup(dir, &Header{ID: "one"}, noon); (err == nil) != want {
+			t.Errorf("beside %s: %v, want it to begin: %t", name, err, want)
+		}
+	}
+}
+
 func readAll(t *testing.T, path string) ([]backupRow, bool) {
 	t.Helper()
 	var rows []backupRow

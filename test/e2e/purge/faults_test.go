@@ -105,9 +105,9 @@ var _ = Describe("faults", func() {
 		Expect(r.code).To(Equal(1), r.err)
 		Expect(r.err).To(And(ContainSubstring("Cannot achieve consistency level QUORUM"), ContainSubstring("bring them up")))
 		Expect(c.Nodes[1].Start(ctx)).To(Succeed())
-		Eventually(func() int { r = holdfast(ctx, args...); return r.code }).WithTimeout(time.Minute).WithPolling(time.Second).Should(Equal(0), r.err)
+		Eventually(func() int { r = holdfast(ctx, args...); return r.code }).WithTimeout(3*time.Minute).WithPolling(time.Second).Should(Equal(0), r.err)
 		Expect(p.dump(ctx)).To(Equal(before.Without(position)))
-	}, NodeTimeout(3*time.Minute))
+	}, NodeTimeout(6*time.Minute))
 
 	It("check 23: timeouts shrink pages and split ranges, and it ends complete", func(ctx SpecContext) {
 		p, s := fake(ctx, fakecql.Options{})
