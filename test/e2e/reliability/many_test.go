@@ -201,5 +201,5 @@ func comeAndGo(ctx context.Context) {
 			return client.Resource(things(i)).Namespace("default").Delete(ctx, "one", metav1.DeleteOptions{})
 		}).Should(Or(Succeed(), Satisfy(apierrors.IsNotFound)))
 	}
-	expectDone(admin.Kubectl(ctx, append([]string{"delete", "crd", "--timeout=60s"}, names...)...))
+	expectDone(admin.Kubectl(ctx, append([]string{"delete", "crd", "--timeout=300s"}, names...)...))
 }
