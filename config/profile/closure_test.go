@@ -265,6 +265,7 @@ func TestMembersAreChecked(t *testing.T) {
 	for text, want := range map[string]string{ //nolint:gosec // lines of profiles, no credentials
 		"{resource: secrets, name: 'x{.a', namesOnly: true}":             "closure[0].name",
 		"{resource: configmaps, releaseOf: plans.billing.example}":       "a release is kept in secrets",
+		"{resource: secrets, name: a, beforeOwner: true}":                "closure[0].beforeOwner",
 		"{resource: secrets, releaseOf: 'Plans'}":                        "closure[0].releaseOf",
 		"{resource: secrets, name: a, releaseOf: plans.billing.example}": "exactly one",
 	} {

@@ -38,12 +38,13 @@ type Member struct {
 	Name            *template
 	ReleaseOf       string
 	NamesOnly       bool
+	BeforeOwner     bool
 }
 
 func newMembers(all []v1alpha1.Member) ([]Member, error) {
 	var members []Member
 	for _, m := range all {
-		one := Member{Resource: schema.ParseGroupResource(m.Resource), OwnedBy: m.OwnedBy, ReleaseOf: m.ReleaseOf, NamesOnly: m.NamesOnly}
+		one := Member{Resource: schema.ParseGroupResource(m.Resource), OwnedBy: m.OwnedBy, ReleaseOf: m.ReleaseOf, NamesOnly: m.NamesOnly, BeforeOwner: m.BeforeOwner}
 		for text, into := range map[string]**Path{m.Path: &one.Path, m.Referring: &one.Referring} {
 			if text == "" {
 				continue

@@ -102,6 +102,9 @@ func checkMember(at *field.Path, m v1alpha1.Member) field.ErrorList {
 			errs = append(errs, field.Invalid(at.Child(name), text, err.Error()))
 		}
 	}
+	if m.BeforeOwner && !m.OwnedBy {
+		errs = append(errs, field.Invalid(at.Child("beforeOwner"), m.BeforeOwner, "only what is selected by ownedBy has an owner to come before"))
+	}
 	if m.ReleaseOf != "" {
 		selectors++
 		errs = append(errs, checkGroupResource(at.Child("releaseOf"), m.ReleaseOf)...)

@@ -26,6 +26,10 @@ type Member struct {
 	ReleaseOf string `json:"releaseOf,omitempty"`
 	// NamesOnly records that they exist and does not save their content.
 	NamesOnly bool `json:"namesOnly,omitempty"`
+	// BeforeOwner restores what is owned before its owner, without the
+	// reference to it: for what an operator would make anew, and other, as soon
+	// as it finds the owner without it. Only with ownedBy.
+	BeforeOwner bool `json:"beforeOwner,omitempty"`
 }
 
 // Recoverability is one reason why a deletion could not be recovered from.
