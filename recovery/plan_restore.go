@@ -7,14 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -22,96 +21,166 @@ import (
 var ErrSameObject = errors.New("two snapshots of one object")
 
 // PlanRestore plans to bring back the objects of the snapshots ids. An ID that
-// does not exist makes it a snapshot.ErrNotFound. With trial, every creation
-// is tried without effect, and what the API server would refuse is refused
-// already here. Nothing is changed.
-func (r *Recovery) PlanRestore(ctx context.Context, ids []string, trial bool) (*Plan, error) {
-	plan := &Plan{Operation: OperationRestore}
-	from := map[string]string{} // object -> ID
+// does not exist makes it a snapshot.ErrNotFound. Nothing is changed.
+func (r *Recovery) PlanRestore(ctx context.Context, ids []string, options RestoreOptions) (*Plan, error) {
+	plan := &Plan{Operation: OperationRestore, options: options}
+	var snaps []*snapshot.Snapshot
 	for _, id := range ids {
-		item, err := r.restoreItem(ctx, id)
+		snap, err := r.Snapshots.Get(ctx, id)
+		if errors.Is(err, snapshot.ErrDamaged) {
+			plan.Items = append(plan.Items, (&Item{Resource: "snapshot", Name: id, Snapshot: id}).refuse("%v", err))
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
+		snaps = append(snaps, snap)
+	}
+	return plan, r.planItems(ctx, plan, snaps)
+}
+
+// planItems plans for each of snaps.
+func (r *Recovery) planItems(ctx context.Context, plan *Plan, snaps []*snapshot.Snapshot) error {
+	if err := plan.options.checkAbout(everything(plan, snaps)); err != nil {
+		return err
+	}
+	plan.Items = slices.DeleteFunc(plan.Items, func(i *Item) bool {
+		return plan.Set != nil && !plan.options.selects(i.groupResource(), i.Name)
+	})
+	from := map[string]string{} // object -> ID
+	for _, snap := range snaps {
+		if !plan.options.selects(snap.GroupResource(), snap.Name) {
+			continue
+		}
+		item := newRestoreItem(plan, snap)
 		other, twice := from[item.String()]
 		switch {
-		case twice && other == id:
+		case twice && other == snap.ID:
 			continue
 		case twice:
-			return nil, fmt.Errorf("%w: %s and %s are both of %s; name one", ErrSameObject, other, id, item)
+			return fmt.Errorf("%w: %s and %s are both of %s; name one", ErrSameObject, other, snap.ID, item)
 		}
-		from[item.String()] = id
+		from[item.String()] = snap.ID
 		plan.Items = append(plan.Items, item)
 	}
-	plan.sort()
+	r.findOwners(plan)
 	for _, item := range plan.Items {
 		if item.snap == nil {
 			continue
 		}
-		if err := r.complete(ctx, plan, item, item.snap.Object); err != nil {
-			return nil, err
+		if err := r.planItem(ctx, plan, item); err != nil {
+			return err
 		}
-		if trial && item.Action == ActionCreate {
-			if err := r.tryCreate(ctx, plan, item); err != nil {
-				return nil, err
+	}
+	findLeftovers(plan)
+	plan.sort()
+	for _, item := range plan.Items {
+		if item.snap == nil || item.later {
+			continue
+		}
+		if err := r.completeRestore(ctx, plan, item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// everything is all that patterns can be about.
+func everything(plan *Plan, snaps []*snapshot.Snapshot) []*Item {
+	all := slices.Clone(plan.Items) // those that cannot be read
+	if plan.Set != nil {
+		all = append(all, &Item{Resource: v1alpha1.ReleaseResource})
+	}
+	for _, snap := range snaps {
+		all = append(all, &Item{Resource: snap.Resource, Name: snap.Name})
+	}
+	return all
+}
+
+// newRestoreItem is the item of snap, of which nothing live is known yet.
+func newRestoreItem(plan *Plan, snap *snapshot.Snapshot) *Item {
+	item := &Item{
+		Resource: snap.Resource, Namespace: snap.Namespace, Name: snap.Name,
+		Snapshot: snap.ID, snap: snap, Action: ActionCreate, plan: plan,
+	}
+	item.knows(snap.Object)
+	if plan.options.ToNamespace != "" && item.Namespace != "" {
+		item.Namespace = plan.options.ToNamespace
+	}
+	return item
+}
+
+// findOwners finds out which items come back before their owners.
+func (r *Recovery) findOwners(plan *Plan) {
+	for _, item := range plan.Items {
+		if item.snap == nil {
+			continue
+		}
+		for _, owner := range plan.Items {
+			if !item.ownedBy(owner) {
+				continue
+			}
+			g, ok := r.Profiles.Guarded(owner.snap.GroupResource())
+			if !ok {
+				continue
+			}
+			for _, m := range g.Closure {
+				item.beforeOwner = item.beforeOwner || (m.BeforeOwner && m.Resource == item.snap.GroupResource())
 			}
 		}
 	}
-	return plan, nil
 }
 
-// restoreItem finds out what is to be done for snapshot id.
-func (r *Recovery) restoreItem(ctx context.Context, id string) (*Item, error) {
-	snap, err := r.Snapshots.Get(ctx, id)
-	if errors.Is(err, snapshot.ErrDamaged) {
-		return (&Item{Resource: "snapshot", Name: id, Snapshot: id}).refuse("%v", err), nil
+// planItem finds out what is to be done for one item.
+func (r *Recovery) planItem(ctx context.Context, plan *Plan, item *Item) error {
+	item.options = r.restoreOptions(item.snap.GroupResource(), &item.snap.Record)
+	if plan.comesWithRelease(item) {
+		item.skip("it comes with Helm release %s", plan.Release.Key())
+		return nil
 	}
-	if err != nil {
-		return nil, err
+	if plan.options.ToNamespace != "" && item.Namespace == "" {
+		item.skip("it is not in a namespace, so it cannot come back in another")
+		return nil
 	}
-	item := &Item{
-		Resource: snap.Resource, Namespace: snap.Namespace, Name: snap.Name,
-		Snapshot: id, snap: snap, Action: ActionCreate,
+	mapping, problem, err := r.served(ctx, item.snap)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look up %s %s: %w", item.snap.APIVersion, item.snap.Kind, err)
+	case problem != "" && plan.defines(item.Resource):
+		item.later = true
+		item.Steps = []string{"wait until its kind is served", "create it from snapshot " + item.Snapshot}
+		return nil
+	case problem != "":
+		item.refuse("%s", problem)
+		return nil
 	}
-	item.knows(snap.Object)
-	mapping, problem, err := r.served(ctx, snap)
-	if err != nil {
-		return nil, fmt.Errorf("look up %s %s: %w", snap.APIVersion, snap.Kind, err)
-	}
-	if problem != "" {
-		return item.refuse("%s", problem), nil
-	}
-	item.target = Target{Mapping: mapping, Namespace: snap.Namespace, Name: snap.Name}
-	item.options = r.restoreOptions(item.target, &snap.Record)
-	live, err := r.client(item.target).Get(ctx, snap.Name, metav1.GetOptions{})
+	return r.aim(ctx, item, mapping)
+}
+
+// aim says which resource an item is of, and looks for what bears its name.
+func (r *Recovery) aim(ctx context.Context, item *Item, mapping *meta.RESTMapping) error {
+	item.target = Target{Mapping: mapping, Namespace: item.Namespace, Name: item.Name}
+	live, err := r.client(item.target).Get(ctx, item.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return item, nil
+		return nil
 	case err != nil:
-		return nil, fmt.Errorf("get %s: %w", item.target, err)
+		return fmt.Errorf("get %s: %w", item.target, err)
 	}
-	return inTheWay(item, live), nil
+	item.before = live
+	return r.inTheWay(ctx, item, live)
 }
 
-// inTheWay decides what becomes of a restore whose object is there.
-func inTheWay(item *Item, live *unstructured.Unstructured) *Item {
-	undo := fmt.Sprintf("'holdfast recovery undo %s %s%s'", item.Resource, item.Name, namespaceFlag(item.Namespace))
-	record := &item.snap.Record
-	switch {
-	case terminating(live) && live.GetUID() == record.UID:
-		return item.refuse("it still exists and is Terminating; %s brings it back", undo)
-	case terminating(live):
-		return item.refuse("another object of its name is Terminating; wait until that is gone, or bring that one back with %s", undo)
-	case live.GetUID() == record.UID:
-		return item.skip("it still exists, with the UID it was saved with")
-	case madeFrom(live, record) && record.Journal.Open():
-		item.Action = ActionFinish
-		return item
-	case madeFrom(live, record):
-		return item.skip("it was brought back already, at %s", record.Journal.At.Format("2006-01-02 15:04:05Z07:00"))
-	default:
-		return item.refuse("an object of its name exists already, created at %s; delete or rename that first", live.GetCreationTimestamp().UTC().Format("2006-01-02 15:04:05Z07:00"))
+// completeRestore adds what is known only with the whole plan at hand, and
+// tries the writes if the plan is to.
+func (r *Recovery) completeRestore(ctx context.Context, plan *Plan, item *Item) error {
+	if err := r.complete(ctx, plan, item, item.snap.Object); err != nil {
+		return err
 	}
+	if item.Action == ActionMerge || (plan.options.Trial && item.works()) {
+		return r.try(ctx, plan, item)
+	}
+	return nil
 }
 
 func namespaceFlag(namespace string) string {
@@ -119,53 +188,4 @@ func namespaceFlag(namespace string) string {
 		return ""
 	}
 	return " -n " + namespace
-}
-
-// served is the resource of a snapshot in the version it was saved in, or why
-// there is none.
-func (r *Recovery) served(ctx context.Context, snap *snapshot.Snapshot) (*meta.RESTMapping, string, error) {
-	gv, err := schema.ParseGroupVersion(snap.APIVersion)
-	if err != nil {
-		return nil, fmt.Sprintf("its apiVersion %q is none", snap.APIVersion), nil //nolint:nilerr // the problem is the snapshot's
-	}
-	kind := schema.GroupKind{Group: gv.Group, Kind: snap.Kind}
-	mapping, err := r.Mapper.RESTMappingWithContext(ctx, kind, gv.Version)
-	if err == nil {
-		return mapping, "", nil
-	}
-	if !meta.IsNoMatchError(err) {
-		return nil, "", err
-	}
-	others, err := r.Mapper.RESTMappingsWithContext(ctx, kind)
-	if meta.IsNoMatchError(err) || (err == nil && len(others) == 0) {
-		return nil, fmt.Sprintf("the cluster has no resource %s (its CustomResourceDefinition is missing); install that first", snap.Resource), nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	var versions []string
-	for _, m := range others {
-		versions = append(versions, m.GroupVersionKind.Version)
-	}
-	return nil, fmt.Sprintf("the cluster serves %s no longer in version %s, only in %s; serve that version again in its CustomResourceDefinition, or create it by hand from 'holdfast recovery show %s'",
-		snap.Resource, gv.Version, strings.Join(versions, ", "), snap.ID), nil
-}
-
-// tryCreate refuses an item that the API server would not take.
-func (r *Recovery) tryCreate(ctx context.Context, plan *Plan, item *Item) error {
-	ready, err := r.prepare(ctx, item, item.snap.Object, plan.bringsOwner)
-	if err != nil {
-		return err
-	}
-	_, err = r.client(item.target).Create(ctx, ready.object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}, FieldManager: fieldManager})
-	var status apierrors.APIStatus
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &status):
-		item.refuse("the API server would not take it: %v", err)
-		return nil
-	default:
-		return fmt.Errorf("try to create %s: %w", item.target, err)
-	}
 }

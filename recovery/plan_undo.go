@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
@@ -97,7 +98,7 @@ func (r *Recovery) interruptedItem(ctx context.Context, item *Item, records []sn
 		item.knows(snap.Object)
 		item.Action, item.snap, item.Snapshot = ActionCreate, snap, record.ID
 		item.stale = openJournals(records, snap.UID)
-		item.options = r.restoreOptions(item.target, &snap.Record)
+		item.options = r.restoreOptions(snap.GroupResource(), &snap.Record)
 		return item, snap.Object, nil
 	}
 	for _, record := range records {
@@ -127,7 +128,7 @@ func (r *Recovery) finishItem(ctx context.Context, item *Item, id string) (*Item
 	}
 	item.knows(snap.Object)
 	item.Action, item.snap, item.Snapshot = ActionFinish, snap, id
-	item.options = r.restoreOptions(item.target, &snap.Record)
+	item.options = r.restoreOptions(snap.GroupResource(), &snap.Record)
 	return item, snap.Object, nil
 }
 
@@ -168,6 +169,10 @@ func steps(item *Item, saved *unstructured.Unstructured, ready *prepared) []stri
 			"create it again at once")
 	case ActionCreate:
 		list = append(list, "create it from snapshot "+item.Snapshot)
+	case ActionMerge:
+		list = append(list, "apply snapshot "+item.Snapshot+" to the object that is there")
+	case ActionReplace:
+		list = append(list, "replace the object that is there by snapshot "+item.Snapshot)
 	case ActionFinish, ActionRescue, ActionSkip, ActionRefuse:
 	}
 	if ready.status != nil {
@@ -178,8 +183,8 @@ func steps(item *Item, saved *unstructured.Unstructured, ready *prepared) []stri
 
 // restoreOptions are those of the profile that is switched on now, else those
 // that held when the snapshot was taken.
-func (r *Recovery) restoreOptions(t Target, record *snapshot.Record) v1alpha1.RestoreOptions {
-	if opts, ok := r.Profiles.RestoreOptions(t.Mapping.Resource.GroupResource()); ok {
+func (r *Recovery) restoreOptions(gr schema.GroupResource, record *snapshot.Record) v1alpha1.RestoreOptions {
+	if opts, ok := r.Profiles.RestoreOptions(gr); ok {
 		return opts
 	}
 	return v1alpha1.RestoreOptions{Status: record.RestoreStatus, Order: record.RestoreOrder}
@@ -196,5 +201,5 @@ func (r *Recovery) undoOptions(ctx context.Context, item *Item) (v1alpha1.Restor
 	if err != nil || len(records) == 0 {
 		return v1alpha1.RestoreOptions{}, err
 	}
-	return r.restoreOptions(item.target, &records[0]), nil
+	return r.restoreOptions(gr, &records[0]), nil
 }

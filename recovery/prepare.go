@@ -29,11 +29,30 @@ type prepared struct {
 // will be there by then.
 func (r *Recovery) prepare(ctx context.Context, item *Item, saved *unstructured.Unstructured, coming func(metav1.OwnerReference) bool) (*prepared, error) {
 	object, status := Clean(saved)
+	if item.plan != nil && item.moved() {
+		relocate(object, item.Namespace, item.plan.moves)
+	}
+	if item.target.Mapping != nil {
+		object.SetAPIVersion(item.target.Mapping.GroupVersionKind.GroupVersion().String())
+	}
+	if item.beforeOwner {
+		coming = noOwner
+	}
 	changes, err := r.rebindOwners(ctx, object, coming)
 	if err != nil {
 		return nil, err
 	}
 	ready := &prepared{object: object, changes: changes}
+	if item.plan != nil {
+		dropped, err := r.dropDeadMarks(ctx, item.plan, object)
+		if err != nil {
+			return nil, err
+		}
+		ready.changes = append(ready.changes, dropped...)
+	}
+	if object.GetAPIVersion() != saved.GetAPIVersion() {
+		ready.changes = append(ready.changes, fmt.Sprintf("it was saved as %s, which is not served any more, and comes back as %s", saved.GetAPIVersion(), object.GetAPIVersion()))
+	}
 	if status == nil || !item.options.Status {
 		return ready, nil
 	}

@@ -6,7 +6,6 @@ package recovery
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -18,8 +17,8 @@ import (
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
-	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/profile"
+	"github.com/holdfast-dev/holdfast/recovery/helmrelease"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -47,6 +46,11 @@ type Recovery struct {
 	Snapshots *snapshot.Store
 	// Profiles says how the objects of a resource are brought back.
 	Profiles *profile.Set
+	// Helm brings releases back that are among what is restored; nil to leave
+	// them alone.
+	Helm *helmrelease.Helm
+	// Tell, if set, is told what is done and waited for between the objects.
+	Tell func(helmrelease.Progress)
 	// User is who does it, for the records.
 	User string
 	Now  func() time.Time
@@ -97,6 +101,10 @@ const (
 	ActionFinish Action = "finish"
 	// ActionRescue brings a Terminating object back without losing what belongs to it.
 	ActionRescue Action = "rescue"
+	// ActionMerge applies what is saved to an object that is there.
+	ActionMerge Action = "merge"
+	// ActionReplace makes an object that is there be as it was saved.
+	ActionReplace Action = "replace"
 	// ActionSkip leaves alone an object for which there is nothing to do.
 	ActionSkip Action = "skip"
 	// ActionRefuse leaves alone an object that cannot be brought back as things are.
@@ -105,13 +113,24 @@ const (
 
 // Plan is what a recovery is going to do, in this order.
 type Plan struct {
-	Operation string  `json:"operation"`
-	Items     []*Item `json:"items"`
+	Operation string `json:"operation"`
+	// Set is what is restored as a whole, if it is a set.
+	Set *snapshot.SetRecord `json:"set,omitempty"`
+	// Release is the Helm release that comes back before everything else.
+	Release *helmrelease.Plan `json:"release,omitempty"`
+	Items   []*Item           `json:"items"`
+	// Notes say what is not among what was saved, and does not come back.
+	Notes []string `json:"notes,omitempty"`
+
+	options RestoreOptions
 }
 
 // Work counts the items for which there is something to do.
 func (p *Plan) Work() int {
 	n := 0
+	if p.Release != nil && p.Release.Work() > 0 {
+		n++
+	}
 	for _, item := range p.Items {
 		if item.works() {
 			n++
@@ -132,11 +151,31 @@ func (p *Plan) bringsOwner(ref metav1.OwnerReference) bool {
 	return slices.ContainsFunc(p.Items, func(i *Item) bool { return i.works() && i.uid == ref.UID })
 }
 
+// orderOf is the place of an item among the others: not before that of what
+// owns it. Owners that own each other end at depth.
+func (p *Plan) orderOf(item *Item, depth int) int32 {
+	order := item.options.Order
+	if item.beforeOwner || depth == 0 {
+		return order
+	}
+	for _, other := range p.Items {
+		if other != item && slices.Contains(item.owners, other.uid) {
+			order = max(order, p.orderOf(other, depth-1))
+		}
+	}
+	return order
+}
+
 // sort puts what others need before what needs it: by the order that the
-// profiles give, owners before what they own, and else by name.
+// profiles give, owners before what they own, or after it where a profile says
+// so, and else by name.
 func (p *Plan) sort() {
+	order := map[*Item]int32{}
+	for _, i := range p.Items {
+		order[i] = p.orderOf(i, len(p.Items))
+	}
 	slices.SortFunc(p.Items, func(a, b *Item) int {
-		return cmp.Or(cmp.Compare(a.options.Order, b.options.Order), cmp.Compare(a.String(), b.String()))
+		return cmp.Or(a.rank()-b.rank(), cmp.Compare(order[a], order[b]), cmp.Compare(a.String(), b.String()))
 	})
 	var sorted []*Item
 	placed := map[*Item]bool{}
@@ -147,7 +186,7 @@ func (p *Plan) sort() {
 		}
 		placed[i] = true
 		for _, other := range p.Items {
-			if slices.Contains(i.owners, other.uid) {
+			if slices.Contains(i.owners, other.uid) && !i.beforeOwner || slices.Contains(other.owners, i.uid) && other.beforeOwner {
 				place(other)
 			}
 		}
@@ -157,73 +196,6 @@ func (p *Plan) sort() {
 		place(item)
 	}
 	p.Items = sorted
-}
-
-// Item is one object of a plan.
-type Item struct {
-	Resource  string `json:"resource"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name"`
-	// Snapshot is what it comes back from. An undo makes sure of it when it runs.
-	Snapshot string `json:"snapshot,omitempty"`
-	Action   Action `json:"action"`
-	// Reason says why an object is skipped or refused, and what to do instead.
-	Reason string `json:"reason,omitempty"`
-	// Steps are what will be done, in order.
-	Steps []string `json:"steps,omitempty"`
-	// Warnings are what will not be as it was.
-	Warnings []string `json:"warnings,omitempty"`
-
-	target  Target
-	options v1alpha1.RestoreOptions
-	uid     types.UID // of the saved object
-	owners  []types.UID
-	// snap is what it comes back from; an undo has it once it has saved the object.
-	snap *snapshot.Snapshot
-	// stale are snapshots of earlier versions whose journals are still open.
-	stale []string
-}
-
-// works says that there is something to do for the item.
-func (i *Item) works() bool { return i.Action != ActionSkip && i.Action != ActionRefuse }
-
-// knows notes what saved tells about the item's object.
-func (i *Item) knows(saved *unstructured.Unstructured) {
-	i.uid = saved.GetUID()
-	for _, ref := range saved.GetOwnerReferences() {
-		i.owners = append(i.owners, ref.UID)
-	}
-}
-
-// newItem is the item of t.
-func newItem(t Target) *Item {
-	return &Item{Resource: t.resource(), Namespace: t.Namespace, Name: t.Name, target: t}
-}
-
-func (i *Item) skip(format string, args ...any) *Item {
-	i.Action, i.Reason = ActionSkip, fmt.Sprintf(format, args...)
-	return i
-}
-
-func (i *Item) refuse(format string, args ...any) *Item {
-	i.Action, i.Reason = ActionRefuse, fmt.Sprintf(format, args...)
-	return i
-}
-
-func (i *Item) warn(format string, args ...any) {
-	i.Warnings = append(i.Warnings, fmt.Sprintf(format, args...))
-}
-
-// String names the item's object as messages do.
-func (i *Item) String() string { return i.Resource + " " + joinName(i.Namespace, i.Name) }
-
-// SnapshotPath is RESOURCE.GROUP/[NAMESPACE/]NAME/ID of the item's snapshot;
-// of one that cannot be read, the ID.
-func (i *Item) SnapshotPath() string {
-	if i.snap == nil {
-		return i.Snapshot
-	}
-	return i.snap.Path()
 }
 
 // Result is how an item ended.

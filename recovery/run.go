@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -25,15 +26,42 @@ const gapLimit = 30 * time.Second
 // ends. A cancelled context stops it between two objects.
 func (r *Recovery) Run(ctx context.Context, plan *Plan, tell func(*Outcome)) []*Outcome {
 	var outcomes []*Outcome
-	for _, item := range plan.Items {
-		o := r.runItem(ctx, plan, item)
+	end := func(o *Outcome) {
 		outcomes = append(outcomes, o)
 		tell(o)
 	}
+	if item, err := r.freeLeftovers(ctx, plan); err != nil {
+		end(&Outcome{Resource: item.Resource, Namespace: item.Namespace, Name: item.Name, Snapshot: item.Snapshot, Result: ResultFailed, Reason: err.Error(), Err: err})
+		return outcomes
+	}
+	if o := r.runRelease(ctx, plan); o != nil {
+		end(o)
+		if o.Result == ResultFailed {
+			return outcomes // its definitions, or its operator, are what the rest needs
+		}
+	}
+	done := map[*Item]*Outcome{}
+	for _, item := range plan.Items {
+		done[item] = r.runItem(ctx, plan, item, done)
+		end(done[item])
+	}
+	r.lookAgain(ctx, plan, done, tell)
 	return outcomes
 }
 
-func (r *Recovery) runItem(ctx context.Context, plan *Plan, item *Item) *Outcome {
+// runRelease brings back the Helm release of a plan; nil if there is nothing to do.
+func (r *Recovery) runRelease(ctx context.Context, plan *Plan) *Outcome {
+	if plan.Release == nil || (plan.Release.Work() == 0 && plan.Release.Refused == "") {
+		return nil
+	}
+	o := &Outcome{Resource: v1alpha1.ReleaseResource, Namespace: plan.Release.Namespace, Name: plan.Release.Name, Result: ResultDone}
+	if err := r.Helm.Apply(ctx, plan.Release, r.told); err != nil {
+		o.Result, o.Reason, o.Err = ResultFailed, err.Error(), err
+	}
+	return o
+}
+
+func (r *Recovery) runItem(ctx context.Context, plan *Plan, item *Item, done map[*Item]*Outcome) *Outcome {
 	o := &Outcome{Resource: item.Resource, Namespace: item.Namespace, Name: item.Name, Snapshot: item.Snapshot, Result: ResultDone}
 	var err error
 	switch {
@@ -49,8 +77,19 @@ func (r *Recovery) runItem(ctx context.Context, plan *Plan, item *Item) *Outcome
 		err = r.undo(ctx, item, o)
 	case item.Action == ActionFinish:
 		err = r.finishLive(ctx, item, o)
+	case item.Action == ActionMerge, item.Action == ActionReplace:
+		err = r.change(ctx, item, o)
 	default:
-		err = r.createGone(ctx, plan.Operation, item, o)
+		err = r.createInTurn(ctx, plan, item, done)
+		if err == nil && item.Action != ActionCreate {
+			return r.runItem(ctx, plan, item, done) // as was found out only now
+		}
+		if err == nil {
+			err = r.createGone(ctx, plan.Operation, item, o)
+		}
+		if err == nil && isDefinition(item.Resource) {
+			err = r.waitEstablished(ctx, item.Name)
+		}
 	}
 	if item.snap != nil {
 		o.Snapshot = item.snap.ID
@@ -76,6 +115,10 @@ func (r *Recovery) createGone(ctx context.Context, operation string, item *Item,
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), gapLimit)
 	defer cancel()
 	created, err := r.createAgain(ctx, item, ready.object)
+	if errors.Is(err, errTaken) && r.madeByOwner(ctx, item, ready.object) {
+		o.Result, o.Reason = ResultSkipped, "whoever it belongs to has made it already"
+		return r.abandon(ctx, item)
+	}
 	if err != nil {
 		return r.notCreated(ctx, item, err)
 	}
@@ -167,6 +210,9 @@ func (r *Recovery) stillThere(ctx context.Context, item *Item, uid types.UID) er
 // journal records how far the work on item has come; an empty operation keeps
 // the one of the journal.
 func (r *Recovery) journal(ctx context.Context, item *Item, operation string, phase snapshot.Phase, uid types.UID) error {
+	if item.moved() {
+		return nil // the object that was saved is not there again by that
+	}
 	j := snapshot.Journal{Operation: operation, Phase: phase, NewUID: uid, User: r.User, At: r.Now().UTC()}
 	if operation == "" && item.snap.Journal != nil {
 		j.Operation = item.snap.Journal.Operation

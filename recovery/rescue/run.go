@@ -181,7 +181,7 @@ func (r *Rescue) referrersBack(ctx context.Context, j *journal.Journal, w *ward)
 }
 
 func restoreAll(ctx context.Context, fresh *recovery.Recovery, ids []string) ([]*recovery.Outcome, error) {
-	plan, err := fresh.PlanRestore(ctx, ids, false)
+	plan, err := fresh.PlanRestore(ctx, ids, recovery.RestoreOptions{})
 	if err != nil {
 		return nil, err
 	}

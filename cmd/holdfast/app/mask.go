@@ -14,7 +14,7 @@ import (
 const masked = "***"
 
 func isSecret(obj *unstructured.Unstructured) bool {
-	return obj.GroupVersionKind().Group == "" && obj.GetKind() == "Secret"
+	return obj != nil && obj.GroupVersionKind().Group == "" && obj.GetKind() == "Secret"
 }
 
 // mask hides the values of a Secret, and says whether it had to.

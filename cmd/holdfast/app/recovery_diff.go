@@ -132,9 +132,22 @@ func (c *cluster) live(ctx context.Context, snap *snapshot.Snapshot) (*unstructu
 
 // print prints the differences, and says whether there are any.
 func (o *recoveryDiffOptions) print(snap *snapshot.Snapshot, other *unstructured.Unstructured, title string) (bool, error) {
-	a, b := valuesOf(snap.Object), valuesOf(other)
-	secret := isSecret(snap.Object)
 	w := &lines{out: o.streams.Out}
+	differs := w.difference(side{fmt.Sprintf("%s, saved %s", snap.Path(), timestamp(snap.SavedAt)), snap.Object}, side{title, other}, o.reveal)
+	return differs, w.err
+}
+
+// side is one side of a comparison.
+type side struct {
+	title  string
+	object *unstructured.Unstructured // nil for none
+}
+
+// difference prints how two versions of an object differ, field by field, and
+// says whether they do. The values of Secrets are masked unless reveal is set.
+func (l *lines) difference(first, other side, reveal bool) bool {
+	a, b := valuesOf(first.object), valuesOf(other.object)
+	secret := isSecret(first.object) || isSecret(other.object)
 	differs := false
 	paths := maps.Clone(a)
 	maps.Copy(paths, b)
@@ -145,26 +158,29 @@ func (o *recoveryDiffOptions) print(snap *snapshot.Snapshot, other *unstructured
 			continue
 		}
 		if !differs {
-			w.line("--- %s, saved %s", snap.Path(), timestamp(snap.SavedAt))
-			w.line("+++ %s", title)
+			l.line("--- %s", first.title)
+			l.line("+++ %s", other.title)
 		}
 		differs = true
-		if secret && !o.reveal && secretField(path) {
+		if secret && !reveal && secretField(path) {
 			was, is = masked, masked
 		}
 		if hadIt {
-			w.line("- %s: %s", path, printable(was))
+			l.line("- %s: %s", path, printable(was))
 		}
 		if hasIt {
-			w.line("+ %s: %s", path, printable(is))
+			l.line("+ %s: %s", path, printable(is))
 		}
 	}
-	return differs, w.err
+	return differs
 }
 
 // valuesOf are the values of obj by their paths, without what the API server
 // writes by itself.
 func valuesOf(obj *unstructured.Unstructured) map[string]string {
+	if obj == nil {
+		return map[string]string{}
+	}
 	obj = obj.DeepCopy()
 	for _, field := range []string{
 		"uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields",

@@ -14,6 +14,7 @@ import (
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
 	"github.com/holdfast-dev/holdfast/config/release"
 	"github.com/holdfast-dev/holdfast/recovery/helmrelease"
+	"github.com/holdfast-dev/holdfast/recovery/rescue"
 )
 
 // helm is what brings Helm releases of the cluster back.
@@ -24,7 +25,7 @@ func (c *cluster) helm() *helmrelease.Helm {
 // releaseNamed is the name of the release in "release NAME" or "release/NAME";
 // ok is false when the arguments are something else.
 func releaseNamed(args []string) (name string, ok bool, err error) {
-	if resourceWord(args) != v1alpha1.ReleaseResource {
+	if len(args) == 0 || resourceWord(args) != v1alpha1.ReleaseResource {
 		return "", false, nil
 	}
 	_, name, slash := strings.Cut(args[0], "/")
@@ -81,7 +82,7 @@ func restoreRelease(ctx context.Context, o *recoveryRun, name string) error {
 	if err := confirm.ask(fmt.Sprintf("Bring back Helm release %s?", plan.Key())); err != nil {
 		return err
 	}
-	if err := c.helm().Apply(ctx, plan, o.tellRelease); err != nil {
+	if err := c.helm().Apply(ctx, plan, o.tell); err != nil {
 		return c.explain(fmt.Errorf("bring back Helm release %s: %w", plan.Key(), err))
 	}
 	if o.output.structured() {
@@ -91,8 +92,16 @@ func restoreRelease(ctx context.Context, o *recoveryRun, name string) error {
 	return err
 }
 
-func (o *recoveryRun) tellRelease(p helmrelease.Progress) {
-	_, _ = fmt.Fprintln(o.streams.ErrOut, p)
+// tell shows what is done and waited for, as the rescue does.
+func (o *recoveryRun) tell(p helmrelease.Progress) {
+	if o.show == nil {
+		o.show = newWaiting(o.streams.ErrOut, isTerminal(o.streams.In) && !o.output.structured())
+	}
+	if p.Wait != "" {
+		o.show.tell(rescue.Event{Step: "restore", Text: p.Wait, Waited: max(p.For, 1)})
+		return
+	}
+	o.show.tell(rescue.Event{Step: "restore", Text: p.Do})
 }
 
 func (o *recoveryRun) printRelease(out io.Writer, plan *helmrelease.Plan) error {

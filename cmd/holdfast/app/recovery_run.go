@@ -5,6 +5,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -24,6 +25,7 @@ type recoveryRun struct {
 	output   *outputFlag
 	yes      bool
 	dryRun   bool
+	show     *waiting // what is waited for; nil until there is something
 }
 
 func (o *recoveryRun) addFlags(cmd *cobra.Command) {
@@ -51,6 +53,7 @@ func (o *recoveryRun) connect(ctx context.Context) (*cluster, *recovery.Recovery
 	return c, &recovery.Recovery{
 		Client: c.dynamic, Metadata: c.metadata, Mapper: c.mapper, Discovery: c.discovery,
 		Snapshots: store, Profiles: set, User: whoAmI(ctx, c).Username, Now: time.Now,
+		Helm: c.helm(), Tell: o.tell,
 	}, nil
 }
 
@@ -63,7 +66,7 @@ func (o *recoveryRun) execute(ctx context.Context, c *cluster, r *recovery.Recov
 			return err
 		}
 		if o.dryRun {
-			return refusals(plan)
+			return errors.Join(o.printChanges(plan), refusals(plan))
 		}
 	} else if plan.Work() > 0 {
 		if err := planText(o.streams.ErrOut, plan); err != nil {
@@ -76,6 +79,9 @@ func (o *recoveryRun) execute(ctx context.Context, c *cluster, r *recovery.Recov
 		}
 	}
 	outcomes := r.Run(ctx, plan, func(out *recovery.Outcome) {
+		if o.show != nil {
+			o.show.end()
+		}
 		if !o.output.structured() {
 			o.printOutcome(out)
 		}
@@ -114,7 +120,10 @@ func (o *recoveryRun) printOutcome(out *recovery.Outcome) {
 	}
 	switch out.Result {
 	case recovery.ResultDone:
-		text := fmt.Sprintf("%s: brought back from %s", out, out.Snapshot)
+		text := fmt.Sprintf("%s: brought back", out)
+		if out.Snapshot != "" {
+			text += " from " + out.Snapshot
+		}
 		if out.Missing > 0 {
 			text += fmt.Sprintf(", missing for %s", out.Missing.Round(100*time.Microsecond))
 		}
@@ -195,6 +204,15 @@ func (o *recoveryRun) printPlan(out io.Writer, plan *recovery.Plan) error {
 func planText(out io.Writer, plan *recovery.Plan) error {
 	w := &lines{out: out}
 	w.line("Plan: %s %s", plan.Operation, objects(plan.Work()))
+	if plan.Set != nil {
+		w.line("  of set %s, taken %s", plan.Set.Path(), timestamp(plan.Set.LastAt))
+	}
+	for _, note := range plan.Notes {
+		w.line("  note: %s", note)
+	}
+	if plan.Release != nil && w.err == nil {
+		w.err = releaseText(out, plan.Release)
+	}
 	for _, item := range plan.Items {
 		switch item.Action {
 		case recovery.ActionSkip:
@@ -205,7 +223,7 @@ func planText(out io.Writer, plan *recovery.Plan) error {
 			continue
 		case recovery.ActionFinish:
 			w.line("  %s: finish what an interrupted run has created", item)
-		case recovery.ActionUndo, recovery.ActionCreate, recovery.ActionRescue:
+		case recovery.ActionUndo, recovery.ActionCreate, recovery.ActionRescue, recovery.ActionMerge, recovery.ActionReplace:
 			w.line("  %s", item)
 		}
 		for i, step := range item.Steps {
@@ -214,6 +232,25 @@ func planText(out io.Writer, plan *recovery.Plan) error {
 		for _, warning := range item.Warnings {
 			w.line("    warning: %s", warning)
 		}
+	}
+	return w.err
+}
+
+// printChanges prints what a dry run has found out that would change.
+func (o *recoveryRun) printChanges(plan *recovery.Plan) error {
+	if o.output.format != outputTable {
+		return nil
+	}
+	w := &lines{out: o.streams.Out}
+	for _, item := range plan.Items {
+		if item.After() == nil {
+			continue
+		}
+		before := side{"live " + item.String(), item.Before()}
+		if before.object == nil {
+			before.title += ": it is gone"
+		}
+		w.difference(before, side{"restored from " + item.Snapshot, item.After()}, false)
 	}
 	return w.err
 }

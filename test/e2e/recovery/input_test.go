@@ -52,7 +52,7 @@ var _ = Describe("Wrong input", func() {
 			{"show aaaaaaaaaaaaaaaa", `no such snapshot: "aaaaaaaaaaaaaaaa"; 'holdfast recovery list' shows those there are`},
 			{"show -o table " + id, `unknown output format "table"`},
 			{"show servicetiers.cp.nuodb.com/other/t/" + id, "snapshot " + id + " is " + line + ", not servicetiers.cp.nuodb.com/other/t/" + id},
-			{"restore", "requires at least 1 arg(s), only received 0"},
+			{"restore", "name what to bring back: IDs, --set SET or release NAME"},
 			{"restore --yes nosuch", `"nosuch" is not the ID of a snapshot`},
 			{"restore --yes aaaaaaaaaaaaaaaa", `no such snapshot: "aaaaaaaaaaaaaaaa"`},
 			{"restore --yes " + id + " aaaaaaaaaaaaaaaa", `no such snapshot: "aaaaaaaaaaaaaaaa"`},

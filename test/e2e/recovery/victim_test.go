@@ -167,7 +167,7 @@ func (j *job) do(ctx context.Context, config *rest.Config) error {
 	}
 	var plan *recovery.Plan
 	if len(j.Restore) > 0 {
-		plan, err = r.PlanRestore(ctx, j.Restore, false)
+		plan, err = r.PlanRestore(ctx, j.Restore, recovery.RestoreOptions{})
 	} else {
 		var targets []recovery.Target
 		for _, text := range j.Undo {

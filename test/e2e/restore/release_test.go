@@ -213,7 +213,7 @@ var _ = Describe("A Helm release", func() {
 		expectDone(admin.Kubectl(ctx, "patch", "crates."+group, "held", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
 		var out string
 		Eventually(done, "60s").Should(Receive(&out))
-		Expect(out).To(ContainSubstring("wait for CustomResourceDefinition crates.%s, which is Terminating, to be gone", group))
+		Expect(out).To(ContainSubstring("waiting for CustomResourceDefinition crates.%s, which is Terminating, to be gone", group))
 		expectWhole(ctx, namespace, group)
 		Expect(object(ctx, crates, namespace, "held")).To(BeNil())
 	})
