@@ -52,9 +52,7 @@ func (r *Recovery) PlanRestoreSet(ctx context.Context, id string, options Restor
 		}
 		snaps = append(snaps, snap)
 	}
-	if err := r.planRelease(ctx, plan, records); err != nil {
-		return nil, err
-	}
+	r.planRelease(ctx, plan, records)
 	return plan, r.planItems(ctx, plan, snaps)
 }
 
@@ -69,14 +67,14 @@ func recordOf(snap *snapshot.Snapshot) *corev1.Secret {
 }
 
 // planRelease plans for the Helm release whose records are among a set.
-func (r *Recovery) planRelease(ctx context.Context, plan *Plan, records []*corev1.Secret) error {
+func (r *Recovery) planRelease(ctx context.Context, plan *Plan, records []*corev1.Secret) {
 	if len(records) == 0 || r.Helm == nil || plan.options.ToNamespace != "" || !plan.options.selects(releaseResource(), "") {
-		return nil
+		return
 	}
 	revision, ok := release.Read(records[0])
 	if !ok {
 		plan.note("the record of its operator's release cannot be read; install the operator by other means")
-		return nil
+		return
 	}
 	var err error
 	plan.Release, err = r.Helm.Plan(ctx, revision.Key, records)
@@ -85,7 +83,6 @@ func (r *Recovery) planRelease(ctx context.Context, plan *Plan, records []*corev
 		plan.note("its operator's release %s cannot be brought back: %v; install the operator by other means if it is gone", revision.Key, err)
 		plan.Release = nil
 	}
-	return nil
 }
 
 // releaseResource is what a Helm release is called among resources.

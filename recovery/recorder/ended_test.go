@@ -51,15 +51,15 @@ func TestWhatBecameOfAnObject(t *testing.T) {
 		"nobody was asked": {want: "deleted", bypass: true},
 		"it was asked about": {before: func(t *testing.T, w *world) {
 			t.Helper()
-			w.ask(t, plan("v1", "gold"), "delete")
+			w.ask(t, plan("v1"), "delete")
 		}, want: "deleted"},
 		"its finalizers were asked about": {before: func(t *testing.T, w *world) {
 			t.Helper()
-			w.ask(t, plan("v1", "gold"), "strip-finalizers")
+			w.ask(t, plan("v1"), "strip-finalizers")
 		}, want: "deleted"},
 		"it was asked about, kept, and went later": {before: func(t *testing.T, w *world) {
 			t.Helper()
-			w.ask(t, plan("v1", "gold"), "delete")
+			w.ask(t, plan("v1"), "delete")
 			w.now = w.now.Add(36 * time.Second)
 			w.findKept(t.Context())
 			w.read(t, w.Recorder)

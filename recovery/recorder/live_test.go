@@ -22,10 +22,10 @@ import (
 var plans = schema.GroupResource{Group: "billing.example", Resource: "plans"}
 
 // plan is an object that is served in one version.
-func plan(version, name string) *unstructured.Unstructured {
+func plan(version string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "billing.example/" + version, "kind": "Plan",
-		"metadata": map[string]any{"namespace": "shop", "name": name, "uid": "uid-of-" + name, "resourceVersion": "1"},
+		"metadata": map[string]any{"namespace": "shop", "name": "gold", "uid": "uid-of-gold", "resourceVersion": "1"},
 	}}
 }
 
@@ -54,7 +54,7 @@ func TestLiveReadsAsInstalledNow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			asked := 0
-			live := NewLive(plansIn(plan("v2", "gold")), nil, DefinerFunc(func(_ context.Context, gr schema.GroupResource) (Kind, bool, error) {
+			live := NewLive(plansIn(plan("v2")), nil, DefinerFunc(func(_ context.Context, gr schema.GroupResource) (Kind, bool, error) {
 				version := tc.versions[min(asked, len(tc.versions)-1)]
 				asked++
 				return Kind{Resource: gr.WithVersion(version), Namespaced: true}, version != "", nil
@@ -92,7 +92,7 @@ func TestLiveReadsInAnotherVersion(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client := plansIn(plan("v1", "gold"), plan("v2", "gold"))
+			client := plansIn(plan("v1"), plan("v2"))
 			client.PrependReactor("get", "plans", func(action clienttesting.Action) (bool, runtime.Object, error) {
 				return action.GetResource().Version == tc.fails, nil, boom
 			})

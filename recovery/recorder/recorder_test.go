@@ -71,7 +71,7 @@ func (w *world) replica(t *testing.T, set *profile.Set) *Recorder {
 // create makes a plan, and has it seen and saved.
 func (w *world) create(t *testing.T) *unstructured.Unstructured {
 	t.Helper()
-	o, err := w.client.Resource(plans.WithVersion("v1")).Namespace("shop").Create(t.Context(), plan("v1", "gold"), metav1.CreateOptions{})
+	o, err := w.client.Resource(plans.WithVersion("v1")).Namespace("shop").Create(t.Context(), plan("v1"), metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

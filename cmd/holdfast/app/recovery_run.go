@@ -60,18 +60,11 @@ func (o *recoveryRun) connect(ctx context.Context) (*cluster, *recovery.Recovery
 // execute prints plan and, once it is confirmed, runs it.
 func (o *recoveryRun) execute(ctx context.Context, c *cluster, r *recovery.Recovery, plan *recovery.Plan) error {
 	confirm := confirmation{o.streams, o.yes}
-	if o.dryRun || (plan.Work() > 0 && !confirm.possible()) {
-		// The plan is all that this run gives.
-		if err := o.printPlan(o.streams.Out, plan); err != nil {
-			return err
-		}
-		if o.dryRun {
-			return errors.Join(o.printChanges(plan), refusals(plan))
-		}
-	} else if plan.Work() > 0 {
-		if err := planText(o.streams.ErrOut, plan); err != nil {
-			return err
-		}
+	if err := o.showPlan(plan, o.dryRun || plan.Work() > 0 && !confirm.possible()); err != nil {
+		return err
+	}
+	if o.dryRun {
+		return errors.Join(o.printChanges(plan), refusals(plan))
 	}
 	if plan.Work() > 0 {
 		if err := confirm.ask(fmt.Sprintf("Bring back %s?", objects(plan.Work()))); err != nil {
@@ -92,20 +85,32 @@ func (o *recoveryRun) execute(ctx context.Context, c *cluster, r *recovery.Recov
 	if err != nil {
 		_, _ = fmt.Fprintf(o.streams.ErrOut, "warning: not judged whether what refers to them is well: %v\n", err)
 	}
-	if o.output.structured() {
-		report := map[string]any{"operation": plan.Operation, "outcomes": outcomes}
-		if len(referrers) > 0 {
-			report["referrers"] = referrers
-		}
-		if err := printStructured(o.streams.Out, o.output.format, report); err != nil {
-			return err
-		}
-	} else {
+	if !o.output.structured() {
 		for _, of := range referrers {
 			_, _ = fmt.Fprintln(o.streams.ErrOut, of)
 		}
+		return c.explain(judge(outcomes))
+	}
+	report := map[string]any{"operation": plan.Operation, "outcomes": outcomes}
+	if len(referrers) > 0 {
+		report["referrers"] = referrers
+	}
+	if err := printStructured(o.streams.Out, o.output.format, report); err != nil {
+		return err
 	}
 	return c.explain(judge(outcomes))
+}
+
+// showPlan prints what is planned, to stdout when that is all that this run gives.
+func (o *recoveryRun) showPlan(plan *recovery.Plan, only bool) error {
+	switch {
+	case only:
+		return o.printPlan(o.streams.Out, plan)
+	case plan.Work() > 0:
+		return planText(o.streams.ErrOut, plan)
+	default:
+		return nil
+	}
 }
 
 func (o *recoveryRun) printOutcome(out *recovery.Outcome) {
