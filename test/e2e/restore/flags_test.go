@@ -152,16 +152,17 @@ var _ = Describe("A restore", func() {
 	})
 
 	It("says in one line what is wrong with its flags", func(ctx SpecContext) {
-		for args, want := range map[string]string{
-			"--existing keep aaaaaaaaaaaaaaaa":         `"keep" is none of fail, skip, merge and replace`,
-			"--to-namespace My_Place aaaaaaaaaaaaaaaa": `"My_Place" is not the name of a namespace`,
-			"--only /a aaaaaaaaaaaaaaaa":               `"/a" is not RESOURCE, RESOURCE.GROUP or one of these with /NAME`,
-			"--except a/b/c aaaaaaaaaaaaaaaa":          `"a/b/c" is not RESOURCE, RESOURCE.GROUP or one of these with /NAME`,
-			"--set aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb":  "name IDs or a set, not both",
-			"--set nosuch":                 `"nosuch" is not the ID of a snapshot`,
-			"--set aaaaaaaaaaaaaaaa":       `"aaaaaaaaaaaaaaaa"`,
-			"release a --existing replace": "are for objects, not for a Helm release",
+		for _, c := range [][2]string{
+			{"--existing keep aaaaaaaaaaaaaaaa", `"keep" is none of fail, skip, merge and replace`},
+			{"--to-namespace My_Place aaaaaaaaaaaaaaaa", `"My_Place" is not the name of a namespace`},
+			{"--only /a aaaaaaaaaaaaaaaa", `"/a" is not RESOURCE, RESOURCE.GROUP or one of these with /NAME`},
+			{"--except a/b/c aaaaaaaaaaaaaaaa", `"a/b/c" is not RESOURCE, RESOURCE.GROUP or one of these with /NAME`},
+			{"--set aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb", "name IDs or a set, not both"},
+			{"--set nosuch", `"nosuch" is not the ID of a snapshot`},
+			{"--set aaaaaaaaaaaaaaaa", `"aaaaaaaaaaaaaaaa"`},
+			{"release a --existing replace", "are for objects, not for a Helm release"},
 		} {
+			args, want := c[0], c[1]
 			r := restoreIDs(ctx, strings.Fields(args)...)
 			Expect(r.Code).To(Equal(2), "%s: %s", args, r.Output)
 			Expect(strings.Count(strings.TrimSpace(r.Stderr), "\n")).To(BeZero(), r.Stderr)
