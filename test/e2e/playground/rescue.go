@@ -44,6 +44,11 @@ func (s *story) rescue() (err error) {
 	}
 	s.run("kubectl delete validatingwebhookconfiguration holdfast")
 	s.run("kubectl delete validatingadmissionpolicybinding holdfast-fence-deny holdfast-fence-warn")
+	if err := s.until("the API server has learned of it", func() bool {
+		return s.user.Kubectl(s.ctx, "delete", "namespace", operatorSpace, "--dry-run=server").Code == 0
+	}); err != nil {
+		return err
+	}
 	r := s.run("helm4 uninstall astarte-operator -n " + operatorSpace)
 	if err := s.check(r.Code == 0, "nobody has refused anything"); err != nil {
 		return err
