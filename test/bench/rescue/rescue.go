@@ -13,22 +13,14 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/config/release"
 	"github.com/holdfast-dev/holdfast/recovery"
 	"github.com/holdfast-dev/holdfast/recovery/journal"
 	"github.com/holdfast-dev/holdfast/recovery/rescue"
-	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
@@ -72,36 +64,7 @@ func (h *helm) BringBack(ctx context.Context, _ release.Key) error {
 
 // newRecovery is the library over clients whose requests are counted.
 func newRecovery(config *rest.Config) (*recovery.Recovery, kubernetes.Interface, error) {
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	dyn, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	partial, err := metadata.NewForConfig(metadata.ConfigFor(config))
-	if err != nil {
-		return nil, nil, err
-	}
-	store, err := snapshot.NewStore(kube, partial, holdfastNamespace, time.Now)
-	if err != nil {
-		return nil, nil, err
-	}
-	astarte, err := profile.Builtin("astarte")
-	if err != nil {
-		return nil, nil, err
-	}
-	set, err := profile.NewSet(astarte)
-	if err != nil {
-		return nil, nil, err
-	}
-	cached := memory.NewMemCacheClient(discovery.NewDiscoveryClient(kube.Discovery().RESTClient()))
-	return &recovery.Recovery{
-		Client: dyn, Metadata: partial, Mapper: meta.ToRESTMapperWithContext(restmapper.NewDeferredDiscoveryRESTMapper(cached)),
-		Discovery: discovery.ToCachedDiscoveryInterfaceWithContext(cached),
-		Snapshots: store, Profiles: set, User: "bench", Now: time.Now,
-	}, kube, nil
+	return harness.NewRecovery(config, holdfastNamespace, "astarte")
 }
 
 // measureRescue measures the rescue of an Astarte.

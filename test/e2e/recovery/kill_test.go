@@ -104,6 +104,7 @@ var _ = Describe("A recovery that is killed", func() {
 
 var _ = Describe("A recovery that is killed after the status", func() {
 	It("leaves what the operator has made of the status since", func(ctx SpecContext) {
+		prepare(ctx)
 		space := newNamespace(ctx)
 		newTier(ctx, space, "t")
 		deleteByMistake(ctx, "servicetier", space, "t")
@@ -134,13 +135,19 @@ func faulty(ctx context.Context, at int32, before, after func() error) *recovery
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return &faults{next: next, at: at, before: before, after: after, writes: &writes}
 	})
-	// The key is a write of the first to need it, and not one of these.
+	prepare(ctx)
+	r, err := newRecovery(config)
+	Expect(err).NotTo(HaveOccurred())
+	return r
+}
+
+// prepare makes the key of the digests, which is a write of the first to need
+// it, and none of those that a spec counts.
+func prepare(ctx context.Context) {
+	GinkgoHelper()
 	r, err := newRecovery(cluster.Config)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(r.Snapshots.Prepare(ctx)).To(Succeed())
-	r, err = newRecovery(config)
-	Expect(err).NotTo(HaveOccurred())
-	return r
 }
 
 // undo plans and runs the undo of tier t.

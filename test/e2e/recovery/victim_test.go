@@ -16,59 +16,18 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery"
-	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
 // newRecovery is the library over its own clients.
 func newRecovery(config *rest.Config) (*recovery.Recovery, error) {
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	dyn, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	partial, err := metadata.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	direct, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return nil, err
-	}
-	store, err := snapshot.NewStore(kube, partial, holdfastNamespace, time.Now)
-	if err != nil {
-		return nil, err
-	}
-	nuodb, err := profile.Builtin("nuodb")
-	if err != nil {
-		return nil, err
-	}
-	set, err := profile.NewSet(nuodb)
-	if err != nil {
-		return nil, err
-	}
-	cached := memory.NewMemCacheClient(direct)
-	return &recovery.Recovery{
-		Client: dyn, Metadata: partial, Mapper: meta.ToRESTMapperWithContext(restmapper.NewDeferredDiscoveryRESTMapper(cached)),
-		Discovery: discovery.ToCachedDiscoveryInterfaceWithContext(cached),
-		Snapshots: store, Profiles: set, User: "test", Now: time.Now,
-	}, nil
+	r, _, err := harness.NewRecovery(config, holdfastNamespace, "nuodb")
+	return r, err
 }
 
 // target names a tier or feature for the library.

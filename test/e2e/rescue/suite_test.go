@@ -102,10 +102,12 @@ func bypass(ctx context.Context) {
 			}
 		}
 	}
-	// Admission learns of it by a watch.
-	Eventually(func() string {
-		return stage.Admin.Kubectl(ctx, "delete", "crd", "servicetiers.cp.nuodb.com", "--dry-run=server").Stderr
-	}).Should(BeEmpty())
+	// Admission learns of it by watches, of webhooks and of policies apart.
+	for _, what := range []string{"crd/servicetiers.cp.nuodb.com", "namespace/" + operators} {
+		Eventually(func() string {
+			return stage.Admin.Kubectl(ctx, "delete", what, "--dry-run=server").Stderr
+		}).Should(BeEmpty())
+	}
 }
 
 // house's operator, installed by Helm, with one Astarte that is complete.

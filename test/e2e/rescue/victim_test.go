@@ -15,22 +15,15 @@ import (
 	"syscall"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/discovery/cached/memory"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/config/release"
 	"github.com/holdfast-dev/holdfast/recovery"
 	"github.com/holdfast-dev/holdfast/recovery/journal"
 	"github.com/holdfast-dev/holdfast/recovery/rescue"
-	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/harness"
 )
 
 // victimJob is the environment variable that makes this program a victim.
@@ -65,36 +58,7 @@ func (j *job) recovery() (*recovery.Recovery, kubernetes.Interface, error) {
 		return nil, nil, err
 	}
 	config.QPS, config.Burst = 1000, 2000
-	kube, err := kubernetes.NewForConfig(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	dyn, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, nil, err
-	}
-	partial, err := metadata.NewForConfig(metadata.ConfigFor(config))
-	if err != nil {
-		return nil, nil, err
-	}
-	store, err := snapshot.NewStore(kube, partial, j.Holdfast, time.Now)
-	if err != nil {
-		return nil, nil, err
-	}
-	astarte, err := profile.Builtin("astarte")
-	if err != nil {
-		return nil, nil, err
-	}
-	set, err := profile.NewSet(astarte)
-	if err != nil {
-		return nil, nil, err
-	}
-	cached := memory.NewMemCacheClient(discovery.NewDiscoveryClient(kube.Discovery().RESTClient()))
-	return &recovery.Recovery{
-		Client: dyn, Metadata: partial, Mapper: meta.ToRESTMapperWithContext(restmapper.NewDeferredDiscoveryRESTMapper(cached)),
-		Discovery: discovery.ToCachedDiscoveryInterfaceWithContext(cached),
-		Snapshots: store, Profiles: set, User: "victim", Now: time.Now,
-	}, kube, nil
+	return harness.NewRecovery(config, j.Holdfast, "astarte")
 }
 
 // victim does its job until it is killed; reaching the end is exit code 0. The
