@@ -5,6 +5,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"strings"
@@ -51,7 +52,7 @@ func TestConfirmation(t *testing.T) {
 			t.Parallel()
 			var out, errOut bytes.Buffer
 			c := confirmation{genericiooptions.IOStreams{In: tc.in, Out: &out, ErrOut: &errOut}, tc.yes}
-			err := c.ask("Sure?")
+			err := c.ask(t.Context(), "Sure?")
 			if got := exitCode(err); got != tc.code {
 				t.Errorf("exit code %d, want %d", got, tc.code)
 			}
@@ -63,6 +64,35 @@ func TestConfirmation(t *testing.T) {
 			}
 			if out.Len() > 0 {
 				t.Errorf("the question went to the output: %q", out.String())
+			}
+		})
+	}
+}
+
+// silence is a person who does not answer until the test ends.
+type silence struct{ until <-chan struct{} }
+
+func (silence) IsTerminal() bool { return true }
+
+func (s silence) Read([]byte) (int, error) {
+	<-s.until
+	return 0, io.EOF
+}
+
+func TestInterruptedQuestion(t *testing.T) {
+	t.Parallel()
+	for name, question := range map[string]func(context.Context, confirmation) error{
+		"yes or no": func(ctx context.Context, c confirmation) error { return c.ask(ctx, "Sure?") },
+		"a name":    func(ctx context.Context, c confirmation) error { return c.typed(ctx, "begin", "one", "--yes") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			c := confirmation{streams: genericiooptions.IOStreams{In: silence{t.Context().Done()}, ErrOut: io.Discard}}
+			err := question(ctx, c)
+			if exitCode(err) != exitUnconfirmed || err.Error() != "nothing was changed: interrupted before an answer" {
+				t.Errorf("%v, code %d", err, exitCode(err))
 			}
 		})
 	}

@@ -4,12 +4,8 @@
 package app
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 
 	"github.com/holdfast-dev/holdfast/recovery/purge"
 )
@@ -32,32 +28,9 @@ func (o *purgeInterfaceOptions) agree(ctx context.Context, plan *purge.Plan) err
 		}
 		return nil
 	}
-	if !isTerminal(o.streams.In) {
-		return &exitError{exitUnconfirmed, fmt.Errorf("nothing was changed: there is no terminal to ask on; read the plan above, then add --confirm %s", plan.Digest)}
-	}
-	return o.askName(ctx, plan.Confirm)
-}
-
-// askName has the user type the full name: a yes is too quickly typed.
-func (o *purgeInterfaceOptions) askName(ctx context.Context, name string) error {
-	if _, err := fmt.Fprintf(o.streams.ErrOut, "\nType %s to purge it, anything else to leave it: ", name); err != nil {
+	if _, err := fmt.Fprintln(o.streams.ErrOut); err != nil {
 		return err
 	}
-	answer := make(chan string, 1)
-	go func() {
-		line, err := bufio.NewReader(o.streams.In).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			line = ""
-		}
-		answer <- strings.TrimSpace(line)
-	}()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case got := <-answer:
-		if got != name {
-			return &exitError{exitUnconfirmed, fmt.Errorf("nothing was changed: the name typed is not %s", name)}
-		}
-		return nil
-	}
+	confirm := confirmation{streams: o.streams}
+	return confirm.typed(ctx, "purge it", plan.Confirm, "--confirm "+plan.Digest)
 }

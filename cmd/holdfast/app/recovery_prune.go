@@ -85,7 +85,7 @@ func (o *recoveryPruneOptions) run(ctx context.Context, policy snapshot.Policy) 
 		return err
 	}
 	if len(plan.Remove)+len(plan.Sets) > 0 {
-		if err := confirm.ask(fmt.Sprintf("Remove %s and %d sets for good?", snapshots(len(plan.Remove)), len(plan.Sets))); err != nil {
+		if err := confirm.ask(ctx, fmt.Sprintf("Remove %s and %d sets for good?", snapshots(len(plan.Remove)), len(plan.Sets))); err != nil {
 			return err
 		}
 	}

@@ -79,7 +79,7 @@ func restoreRelease(ctx context.Context, o *recoveryRun, name string) error {
 	case o.dryRun, plan.Work() == 0:
 		return nil
 	}
-	if err := confirm.ask(fmt.Sprintf("Bring back Helm release %s?", plan.Key())); err != nil {
+	if err := confirm.ask(ctx, fmt.Sprintf("Bring back Helm release %s?", plan.Key())); err != nil {
 		return err
 	}
 	if err := c.helm().Apply(ctx, plan, o.tell); err != nil {

@@ -4,11 +4,9 @@
 package app
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -98,7 +96,7 @@ func (o *recoveryRun) rescue(ctx context.Context, c *cluster, rescuer *rescue.Re
 	if u := plan.Unfinished; u != nil {
 		_, _ = fmt.Fprintf(o.streams.ErrOut, "A rescue that was begun at %s was interrupted after step %q; it is taken up there.\n", timestamp(u.Begun), u.Last())
 	}
-	if err := confirm.typed(strings.Join(plan.Names(), " ")); err != nil {
+	if err := confirm.typed(ctx, "begin", strings.Join(plan.Names(), " "), "--yes to do it"); err != nil {
 		return err
 	}
 	outcomes, err := rescuer.Run(ctx, plan, fmt.Sprintf("holdfast recovery undo %s -n %s", strings.Join(args, " "), c.namespace))
@@ -120,26 +118,4 @@ func (o *recoveryRun) rescue(ctx context.Context, c *cluster, rescuer *rescue.Re
 		return c.explain(err)
 	}
 	return c.explain(judge(outcomes))
-}
-
-// typed has the user type the name of what cannot be taken back: a yes is too
-// quickly typed.
-func (c confirmation) typed(name string) error {
-	if c.yes {
-		return nil
-	}
-	if !isTerminal(c.streams.In) {
-		return &exitError{exitUnconfirmed, errors.New("nothing was changed: there is no terminal to ask on; read the plan above, then add --yes to do it")}
-	}
-	if _, err := fmt.Fprintf(c.streams.ErrOut, "Type %s to begin, anything else to leave it: ", name); err != nil {
-		return err
-	}
-	answer, err := bufio.NewReader(c.streams.In).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	if strings.TrimSpace(answer) != name {
-		return &exitError{exitUnconfirmed, fmt.Errorf("nothing was changed: what was typed is not %s", name)}
-	}
-	return nil
 }

@@ -46,16 +46,16 @@ func TestTheNameMustBeTyped(t *testing.T) {
 	t.Parallel()
 	for typed, code := range map[string]int{"one\n": exitDone, "y\n": exitUnconfirmed, "": exitUnconfirmed} {
 		c := confirmation{genericiooptions.IOStreams{In: typist{strings.NewReader(typed)}, Out: &bytes.Buffer{}, ErrOut: &bytes.Buffer{}}, false}
-		if got := exitCode(c.typed("one")); got != code {
+		if got := exitCode(c.typed(t.Context(), "begin", "one", "--yes")); got != code {
 			t.Errorf("typed %q: exit code %d, want %d", typed, got, code)
 		}
 	}
 	none := confirmation{genericiooptions.IOStreams{In: strings.NewReader("one\n"), ErrOut: &bytes.Buffer{}}, false}
-	if err := none.typed("one"); exitCode(err) != exitUnconfirmed || !strings.Contains(err.Error(), "there is no terminal to ask on") {
+	if err := none.typed(t.Context(), "begin", "one", "--yes"); exitCode(err) != exitUnconfirmed || !strings.Contains(err.Error(), "there is no terminal to ask on") {
 		t.Errorf("without a terminal: %v", err)
 	}
 	none.yes = true
-	if err := none.typed("one"); err != nil {
+	if err := none.typed(t.Context(), "begin", "one", "--yes"); err != nil {
 		t.Errorf("with --yes: %v", err)
 	}
 }

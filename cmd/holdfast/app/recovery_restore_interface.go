@@ -92,7 +92,7 @@ func (o *restoreInterfaceOptions) run(ctx context.Context) error {
 	if err := o.printPlan(o.streams.ErrOut, plan); err != nil {
 		return err
 	}
-	if err := (confirmation{streams: o.streams, yes: o.yes}).ask("Restore it?"); err != nil {
+	if err := (confirmation{streams: o.streams, yes: o.yes}).ask(ctx, "Restore it?"); err != nil {
 		return err
 	}
 	shown := newProgress(o.streams.ErrOut, isTerminalWriter(o.streams.ErrOut))

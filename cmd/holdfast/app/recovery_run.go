@@ -67,7 +67,7 @@ func (o *recoveryRun) execute(ctx context.Context, c *cluster, r *recovery.Recov
 		return errors.Join(o.printChanges(plan), refusals(plan))
 	}
 	if plan.Work() > 0 {
-		if err := confirm.ask(fmt.Sprintf("Bring back %s?", objects(plan.Work()))); err != nil {
+		if err := confirm.ask(ctx, fmt.Sprintf("Bring back %s?", objects(plan.Work()))); err != nil {
 			return err
 		}
 	}
