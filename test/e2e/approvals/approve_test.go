@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("An approval", func() {
@@ -24,7 +25,7 @@ var _ = Describe("An approval", func() {
 		Expect(refusal).To(ContainSubstring("holdfast approve servicetiers.cp.nuodb.com used -n " + ns + " --reason TEXT"))
 
 		r := admin.Holdfast(ctx, append([]string{"approve", "tier", "used", "-n", ns, "--reason", "it is replaced", "--for", "20m"}, as("alice")...)...)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(And(
 			ContainSubstring("Approved: delete of servicetier "+ns+"/used"),
 			ContainSubstring("(20m)"), ContainSubstring("anybody who has the right to do it, once"),
@@ -41,7 +42,7 @@ var _ = Describe("An approval", func() {
 
 		By("deleting")
 		r = admin.Kubectl(ctx, append([]string{"delete", "tier", "used", "-n", ns}, as("bob")...)...)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(And(ContainSubstring("alice approved it"), ContainSubstring("it is replaced"), ContainSubstring("holdfast recovery restore")))
 		a := read(ctx, name)
 		Expect(a.Status.ConsumedBy).To(Equal("bob"))
@@ -93,19 +94,19 @@ var _ = Describe("An approval", func() {
 
 		revoked := approve(ctx, admin, "tier", "used", "-n", ns)
 		Expect(deleteTier(ctx, ns, "bob", dryRun)).To(Succeed())
-		expectDone(admin.Kubectl(ctx, "delete", "deletionapproval", revoked))
+		must.Succeed(admin.Kubectl(ctx, "delete", "deletionapproval", revoked))
 		Expect(deleteTier(ctx, ns, "bob", dryRun)).NotTo(Succeed())
 	})
 
 	It("of the removal of finalizers lets what is in use go, saved, once", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
-		expectDone(admin.Kubectl(ctx, "delete", "database", "user", "-n", ns))
-		expectDone(admin.Kubectl(ctx, "patch", "tier", "used", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold","example.com/more"]}}`))
+		must.Succeed(admin.Kubectl(ctx, "delete", "database", "user", "-n", ns))
+		must.Succeed(admin.Kubectl(ctx, "patch", "tier", "used", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/hold","example.com/more"]}}`))
 		Eventually(func(g Gomega) { // the index may know the database a moment longer
 			r := admin.Kubectl(ctx, "delete", "tier", "used", "-n", ns, "--wait=false")
 			g.Expect(r.Code).To(BeZero(), r.Stderr)
 		}).Should(Succeed())
-		apply(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user, namespace: "+ns+"}, spec: {type: {tierRef: {name: used}}}}")
+		must.Apply(ctx, admin, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user, namespace: "+ns+"}, spec: {type: {tierRef: {name: used}}}}")
 		strip := func(user, finalizers string, more ...string) harness.Result {
 			return admin.Kubectl(ctx, append(append([]string{"patch", "tier", "used", "-n", ns, "--type=merge", "-p", `{"metadata":{"finalizers":` + finalizers + `}}`}, as(user)...), more...)...)
 		}
@@ -116,14 +117,14 @@ var _ = Describe("An approval", func() {
 		Expect(strip("bob", "null").Stderr).To(ContainSubstring("Approval " + wrong + " does not count: it is for the operation delete"))
 
 		name := approve(ctx, admin, "tier", "used", "-n", ns, "--operation", "strip-finalizers")
-		expectDone(strip("bob", "null", "--dry-run=server"))
+		must.Succeed(strip("bob", "null", "--dry-run=server"))
 		Expect(read(ctx, name).Status.ConsumedAt).To(BeNil())
-		expectDone(strip("bob", `["example.com/more"]`))
+		must.Succeed(strip("bob", `["example.com/more"]`))
 		Expect(read(ctx, name).Status.ConsumedBy).To(Equal("bob"))
 		Expect(strip("carol", "null").Stderr).To(ContainSubstring("Approval " + name + " does not count: bob used it at"))
 
 		name = approve(ctx, admin, "tier", "used", "-n", ns, "--operation", "strip-finalizers")
-		expectDone(strip("carol", "null"))
+		must.Succeed(strip("carol", "null"))
 		Expect(read(ctx, name).Status.ConsumedBy).To(Equal("carol"))
 		Expect(admin.Kubectl(ctx, "get", "tier", "used", "-n", ns).Code).To(Equal(1))
 		Expect(admin.Holdfast(ctx, "recovery", "list", "-n", ns, "-o", "name").Stdout).To(ContainSubstring("servicetiers.cp.nuodb.com/" + ns + "/used/"))
@@ -131,27 +132,27 @@ var _ = Describe("An approval", func() {
 
 	It("must be used by somebody else where the profile says so", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
-		create(ctx, ns, "{apiVersion: eyes.example/v1, kind: Vault, metadata: {name: gold}}")
-		create(ctx, ns, "{apiVersion: eyes.example/v1, kind: Key, metadata: {name: mine}, spec: {vault: gold}}")
+		must.Create(ctx, admin, ns, "{apiVersion: eyes.example/v1, kind: Vault, metadata: {name: gold}}")
+		must.Create(ctx, admin, ns, "{apiVersion: eyes.example/v1, kind: Key, metadata: {name: mine}, spec: {vault: gold}}")
 		r := admin.Holdfast(ctx, append([]string{"approve", "vault", "gold", "-n", ns, "--reason", "sold"}, as("alice")...)...)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("but not alice, who approved it, once"))
 		r = admin.Kubectl(ctx, append([]string{"delete", "vault", "gold", "-n", ns}, as("alice")...)...)
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring("alice gave it, and profile eyes demands that somebody else uses it"))
-		expectDone(admin.Kubectl(ctx, append([]string{"delete", "vault", "gold", "-n", ns}, as("bob")...)...))
+		must.Succeed(admin.Kubectl(ctx, append([]string{"delete", "vault", "gold", "-n", ns}, as("bob")...)...))
 	})
 
 	It("of a namespace covers its deletion with all it holds", func(ctx SpecContext) {
 		ns, other := newNamespace(ctx), newNamespace(ctx)
-		apply(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: far, namespace: "+other+"}, spec: {type: {tierRef: {name: used, namespace: "+ns+"}}}}")
+		must.Apply(ctx, admin, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: far, namespace: "+other+"}, spec: {type: {tierRef: {name: used, namespace: "+ns+"}}}}")
 		Expect(admin.Kubectl(ctx, "delete", "namespace", ns).Code).To(Equal(1))
 		// A profile that demands another user counts for every namespace.
 		name := approve(ctx, admin, append([]string{"namespace", ns}, as("alice")...)...)
 		for range 2 {
-			expectDone(admin.Kubectl(ctx, "delete", "namespace", ns, "--dry-run=server"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "namespace", ns, "--dry-run=server"))
 		}
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", ns))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", ns))
 		Expect(read(ctx, name).Status.ConsumedAt).To(BeNil())
 		Expect(admin.Holdfast(ctx, "recovery", "list", "-n", ns, "-o", "name").Stdout).To(ContainSubstring("servicetiers.cp.nuodb.com/" + ns + "/used/"))
 	})
@@ -224,7 +225,7 @@ var _ = Describe("holdfast approve", func() {
 		ns := newNamespace(ctx)
 		before := admin.Kubectl(ctx, "get", "deletionapprovals", "-o", "name").Stdout
 		r := admin.Holdfast(ctx, "approve", "tier", "used", "-n", ns, "--reason", "x", "--dry-run")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("Would be approved: delete of servicetier " + ns + "/used"))
 		Expect(admin.Kubectl(ctx, "get", "deletionapprovals", "-o", "name").Stdout).To(Equal(before))
 
@@ -236,10 +237,10 @@ var _ = Describe("holdfast approve", func() {
 
 	It("can be left to those who are bound to holdfast-approver", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
-		expectDone(admin.Kubectl(ctx, "create", "clusterrolebinding", "approver-"+ns, "--clusterrole=holdfast-approver", "--user=carol"))
-		expectDone(admin.Kubectl(ctx, "create", "rolebinding", "reader", "-n", ns, "--clusterrole=cluster-admin", "--user=carol"))
+		must.Succeed(admin.Kubectl(ctx, "create", "clusterrolebinding", "approver-"+ns, "--clusterrole=holdfast-approver", "--user=carol"))
+		must.Succeed(admin.Kubectl(ctx, "create", "rolebinding", "reader", "-n", ns, "--clusterrole=cluster-admin", "--user=carol"))
 		r := admin.Holdfast(ctx, "approve", "tier", "used", "-n", ns, "--reason", "x", "--as", "carol")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("Approved: delete of servicetier " + ns + "/used"))
 	})
 })

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // entries are the failure policies of what is registered, by name.
@@ -70,7 +71,7 @@ var _ = Describe("A pause", Serial, func() {
 			Eventually(failing).WithArguments(ctx).Should(BeTrue())
 		})
 		r := admin.Holdfast(ctx, "pause", "--for", length, "--reason", "moving the storage")
-		expectDone(r)
+		must.Succeed(r)
 		return r
 	}
 
@@ -82,7 +83,7 @@ var _ = Describe("A pause", Serial, func() {
 			Expect(policy).To(Equal("Ignore"), name)
 		}
 		r := admin.Kubectl(ctx, "delete", "tier", "used", "-n", ns)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(And(ContainSubstring("would be refused, but Holdfast is paused until"), ContainSubstring("is in use by"), ContainSubstring("holdfast recovery restore")))
 		Expect(admin.Holdfast(ctx, "recovery", "list", "-n", ns, "-o", "name").Stdout).To(ContainSubstring("servicetiers.cp.nuodb.com/" + ns + "/used/"))
 		newTier(ctx, ns)
@@ -93,7 +94,7 @@ var _ = Describe("A pause", Serial, func() {
 		Expect(replicas.Logs()).To(And(ContainSubstring("Holdfast is paused and refuses nothing"), ContainSubstring("moving the storage")))
 
 		r = admin.Holdfast(ctx, "resume")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("it refuses again"))
 		Expect(message(deleteTier(ctx, ns, "bob", metav1.DeleteOptions{}))).To(ContainSubstring("is in use by"))
 		Eventually(entries).WithArguments(ctx).Should(Equal(before))
@@ -131,7 +132,7 @@ var _ = Describe("A pause", Serial, func() {
 		pause(ctx, "30m")
 		// The API server takes a moment to learn what is registered.
 		Eventually(func() int { return admin.Kubectl(ctx, "delete", "tier", "used", "-n", ns, "--ignore-not-found").Code }).Should(BeZero())
-		expectDone(admin.Holdfast(ctx, "resume"))
+		must.Succeed(admin.Holdfast(ctx, "resume"))
 		Expect(entries(ctx)).To(Equal(before))
 	})
 
@@ -156,10 +157,10 @@ var _ = Describe("A pause", Serial, func() {
 var _ = Describe("Audit mode", func() {
 	It("counts, logs and annotates, and nobody notices", func(ctx SpecContext) {
 		ns := newNamespace(ctx)
-		create(ctx, ns, "{apiVersion: audited.example/v1, kind: Draft, metadata: {name: one}}")
-		create(ctx, ns, "{apiVersion: audited.example/v1, kind: Note, metadata: {name: a}, spec: {draft: one}}")
+		must.Create(ctx, admin, ns, "{apiVersion: audited.example/v1, kind: Draft, metadata: {name: one}}")
+		must.Create(ctx, admin, ns, "{apiVersion: audited.example/v1, kind: Note, metadata: {name: a}, spec: {draft: one}}")
 		r := admin.Kubectl(ctx, "delete", "draft", "one", "-n", ns)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(BeEmpty())
 		Eventually(func() string { return metrics(ctx, replicas.Each[0]) + metrics(ctx, replicas.Each[1]) }).
 			Should(MatchRegexp(`holdfast_admission_answers_total\{dry_run="false",.*rule="in-use",verdict="audit"\} 1`))
@@ -182,9 +183,9 @@ var _ = Describe("The way out when everything is dead", Serial, func() {
 		_, chapter, found := strings.Cut(string(text), "## Everything is dead")
 		Expect(found).To(BeTrue())
 		// There are no nodes, so Holdfast's Deployment is a name to be scaled.
-		expectDone(admin.Kubectl(ctx, "create", "deployment", "holdfast", "--image=holdfast", "--replicas=0", "-n", replicas.Each[0].Namespace))
+		must.Succeed(admin.Kubectl(ctx, "create", "deployment", "holdfast", "--image=holdfast", "--replicas=0", "-n", replicas.Each[0].Namespace))
 		DeferCleanup(func(ctx SpecContext) {
-			expectDone(admin.Kubectl(ctx, "delete", "deployment", "holdfast", "-n", replicas.Each[0].Namespace))
+			must.Succeed(admin.Kubectl(ctx, "delete", "deployment", "holdfast", "-n", replicas.Each[0].Namespace))
 		})
 		down(ctx)
 
@@ -199,7 +200,7 @@ var _ = Describe("The way out when everything is dead", Serial, func() {
 					continue
 				}
 				Expect(words[0]).To(Equal("kubectl"), line)
-				expectDone(admin.Kubectl(ctx, words[1:]...))
+				must.Succeed(admin.Kubectl(ctx, words[1:]...))
 				commands++
 			}
 		}

@@ -24,6 +24,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var (
@@ -31,7 +32,6 @@ var (
 	replicas *harness.Replicas
 	kube     kubernetes.Interface
 	admin    harness.Runner
-	namesake int
 )
 
 func TestApprovals(t *testing.T) {
@@ -80,7 +80,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	admin = replicas.Each[0].Admin()
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-	apply(ctx, otherRights)
+	must.Apply(ctx, admin, otherRights)
 	for _, kind := range []string{"eyes.example Vault vaults", "eyes.example Key keys", "audited.example Draft drafts", "audited.example Note notes"} {
 		words := strings.Fields(kind)
 		define(ctx, words[0], words[1], words[2])
@@ -96,14 +96,9 @@ var _ = JustAfterEach(func() {
 	}
 })
 
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
-}
-
 func define(ctx context.Context, group, kind, plural string) {
 	GinkgoHelper()
-	apply(ctx, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+	must.Apply(ctx, admin, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: %[3]s.%[1]s}
 spec:
@@ -113,33 +108,21 @@ spec:
   versions:
   - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
 `, group, kind, plural, strings.ToLower(kind)))
-	expectDone(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", plural+"."+group))
-}
-
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
+	must.Succeed(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", plural+"."+group))
 }
 
 // newNamespace has a tier "used" that a database uses.
 func newNamespace(ctx context.Context) string {
 	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("house-%d", namesake)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
+	name := must.Namespace(ctx, admin, "house")
 	newTier(ctx, name)
 	return name
 }
 
 func newTier(ctx context.Context, namespace string) {
 	GinkgoHelper()
-	create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: used}, spec: {}}")
-	apply(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user, namespace: "+namespace+"}, spec: {type: {tierRef: {name: used}}}}")
-}
-
-func create(ctx context.Context, namespace, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "create", "-n", namespace, "-f", "-"))
+	must.Create(ctx, admin, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: used}, spec: {}}")
+	must.Apply(ctx, admin, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user, namespace: "+namespace+"}, spec: {type: {tierRef: {name: used}}}}")
 }
 
 // approve runs 'holdfast approve' for what is in namespace and returns the
@@ -147,7 +130,7 @@ func create(ctx context.Context, namespace, text string) {
 func approve(ctx context.Context, who harness.Runner, args ...string) string {
 	GinkgoHelper()
 	r := who.Holdfast(ctx, append([]string{"approve", "--reason", "for the test", "-o", "name"}, args...)...)
-	expectDone(r)
+	must.Succeed(r)
 	name, found := strings.CutPrefix(strings.TrimSpace(r.Stdout), "deletionapproval.holdfast.dev/")
 	Expect(found).To(BeTrue(), r.Stdout)
 	return name
@@ -165,7 +148,7 @@ type approval struct {
 func read(ctx context.Context, name string) approval {
 	GinkgoHelper()
 	r := admin.Kubectl(ctx, "get", "deletionapproval", name, "-o", "json")
-	expectDone(r)
+	must.Succeed(r)
 	var a approval
 	Expect(json.Unmarshal([]byte(r.Stdout), &a)).To(Succeed())
 	return a

@@ -10,13 +10,15 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // driver makes a kind known whose objects make releases.
 func driver(ctx context.Context, group, kind, version string) {
 	GinkgoHelper()
 	plural := strings.ToLower(kind) + "s"
-	done(admin.RunInput(ctx, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+	must.Succeed(admin.RunInput(ctx, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: %[2]s.%[1]s}
 spec:
@@ -39,7 +41,7 @@ func create(ctx context.Context, object string) {
 var _ = Describe("What drives a fenced release", func() {
 	It("is not deleted if it is a HelmRelease of Flux, by its names", func(ctx SpecContext) {
 		driver(ctx, "helm.toolkit.fluxcd.io", "HelmRelease", "v2")
-		done(admin.Run(ctx, "helm4", "install", "operators-astarte", chart(ctx, "v23.5.2"), "-n", operators))
+		must.Succeed(admin.Run(ctx, "helm4", "install", "operators-astarte", chart(ctx, "v23.5.2"), "-n", operators))
 		DeferCleanup(cleared, "helm4", operators, "operators-astarte")
 		put(ctx, "Astarte")
 		closed(ctx, operators, "operators-astarte")
@@ -52,8 +54,8 @@ var _ = Describe("What drives a fenced release", func() {
 			Expect(r.Stderr).To(ContainSubstring("holdfast has fenced Helm release operators/operators-astarte"))
 		}
 		create(ctx, "{apiVersion: helm.toolkit.fluxcd.io/v2, kind: HelmRelease, metadata: {name: other, namespace: house}, spec: {}}")
-		done(admin.Kubectl(ctx, "delete", "helmrelease", "other", "-n", "house"))
-		done(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "helmrelease", "other", "-n", "house"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
 		Eventually(func() int { return admin.Kubectl(ctx, "delete", "helmreleases", "--all", "-n", "house").Code }).Should(BeZero())
 	})
 
@@ -65,8 +67,8 @@ var _ = Describe("What drives a fenced release", func() {
 			driver(ctx, "argoproj.io", "Application", "v1alpha1")
 			// Argo CD renders charts itself; Helm knows nothing of it.
 			r := admin.Run(ctx, "helm4", "template", "astarte", chart(ctx, "v23.5.2"))
-			done(r)
-			done(admin.RunInput(ctx, r.Stdout, "kubectl", "apply", "--server-side", "-n", operators, "-f", "-"))
+			must.Succeed(r)
+			must.Succeed(admin.RunInput(ctx, r.Stdout, "kubectl", "apply", "--server-side", "-n", operators, "-f", "-"))
 			DeferCleanup(cleared, "helm4", operators, "astarte")
 			DeferCleanup(func(ctx SpecContext) {
 				Eventually(func() int {
@@ -75,7 +77,7 @@ var _ = Describe("What drives a fenced release", func() {
 				}).Should(BeZero())
 			})
 			for _, o := range [][]string{{"deployment", "astarte", "-n", operators}, {"crd", crd("astartes")}} {
-				done(admin.Kubectl(ctx, append(append([]string{what}, o...), mark)...))
+				must.Succeed(admin.Kubectl(ctx, append(append([]string{what}, o...), mark)...))
 			}
 			create(ctx, "{apiVersion: argoproj.io/v1alpha1, kind: Application, metadata: {name: astarte, namespace: house}}")
 			put(ctx, "Astarte")
@@ -85,7 +87,7 @@ var _ = Describe("What drives a fenced release", func() {
 					return admin.Kubectl(ctx, append([]string{"delete", "--dry-run=server"}, args...)...).Stderr
 				}).Should(ContainSubstring("holdfast has fenced Argo CD application astarte"))
 			}
-			done(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
 			Eventually(func() int { return admin.Kubectl(ctx, "delete", "application", "astarte", "-n", "house").Code }).Should(BeZero())
 		})
 	}

@@ -21,6 +21,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var (
@@ -45,8 +46,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
 	admin = stage.Admin
-	done(admin.Kubectl(ctx, "create", "namespace", operators))
-	done(admin.Kubectl(ctx, "create", "namespace", "house"))
+	must.Succeed(admin.Kubectl(ctx, "create", "namespace", operators))
+	must.Succeed(admin.Kubectl(ctx, "create", "namespace", "house"))
 	holdfast, err = stage.Install(ctx, harness.Options{Profiles: []string{"astarte", "nuodb"}, Values: map[string]any{"releaseNamespaces": []string{operators}}})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(holdfast.Start(ctx)).To(Succeed())
@@ -58,11 +59,6 @@ var _ = JustAfterEach(func() {
 		AddReportEntry("log of holdfast", fmt.Sprint(err, "\n", log))
 	}
 })
-
-func done(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
 
 // chart is the folder of the stand-in for a version of Astarte's operator.
 func chart(ctx context.Context, version string, more ...string) string {
@@ -170,10 +166,10 @@ func cleared(ctx context.Context, helm, namespace, name string) {
 		Expect(holdfast.Start(ctx)).To(Succeed())
 	}
 	// Instances that their operator was taken from are not deleted otherwise.
-	done(admin.Holdfast(ctx, "pause", "--for", "10m", "--reason", "the end of a spec"))
-	defer func() { done(admin.Holdfast(ctx, "resume")) }()
+	must.Succeed(admin.Holdfast(ctx, "pause", "--for", "10m", "--reason", "the end of a spec"))
+	defer func() { must.Succeed(admin.Holdfast(ctx, "resume")) }()
 	// An approval would hold for the next release of that name too.
-	done(admin.Kubectl(ctx, "delete", "deletionapprovals", "--all"))
+	must.Succeed(admin.Kubectl(ctx, "delete", "deletionapprovals", "--all"))
 	Eventually(func(g Gomega) {
 		for _, kind := range []string{crd("astartes"), crd("astartevoyageringresses"), crd("flows")} {
 			admin.Kubectl(ctx, "delete", kind, "--all", "-n", "house") // it need not be there

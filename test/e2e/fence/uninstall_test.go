@@ -15,6 +15,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // hook is an object that Helm makes before it deletes anything else.
@@ -46,7 +47,7 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 			"elsewhere, called otherwise, with a hook": {version: "v23.5.2", namespace: "platform", name: "my-operator", more: []string{hook}},
 		} {
 			It(fmt.Sprintf("changes nothing, says why, and runs through when it is approved: %s, %s", helm, what), func(ctx SpecContext) {
-				done(admin.Run(ctx, helm, "install", c.name, chart(ctx, c.version, c.more...), "-n", c.namespace, "--create-namespace"))
+				must.Succeed(admin.Run(ctx, helm, "install", c.name, chart(ctx, c.version, c.more...), "-n", c.namespace, "--create-namespace"))
 				DeferCleanup(cleared, helm, c.namespace, c.name)
 				put(ctx, "Astarte")
 				closed(ctx, c.namespace, c.name)
@@ -75,14 +76,14 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 				explained(ctx, c.namespace, c.name, "An uninstall would be REFUSED", "1 of astartes.api.astarte-platform.org in house", "the same answer")
 
 				By("approving it, for as long as the approval lasts")
-				done(admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "too soon", "--for", "2s"))
+				must.Succeed(admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "too soon", "--for", "2s"))
 				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).ShouldNot(BeEmpty())
 				r := admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "the wrong one", "-o", "name")
-				done(r)
+				must.Succeed(r)
 				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).Should(BeEmpty())
-				done(admin.Kubectl(ctx, "delete", strings.TrimSpace(r.Stdout)))
+				must.Succeed(admin.Kubectl(ctx, "delete", strings.TrimSpace(r.Stdout)))
 				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).ShouldNot(BeEmpty())
-				done(admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "the platform moves"))
+				must.Succeed(admin.Holdfast(ctx, "approve", "release", c.name, "-n", c.namespace, "--reason", "the platform moves"))
 				Eventually(func() string { return fenced(ctx, c.namespace, c.name) }).Should(BeEmpty())
 				explained(ctx, c.namespace, c.name, "An uninstall would be ALLOWED", "opens the fence", "the same answer")
 				Eventually(func(g Gomega) {
@@ -95,16 +96,16 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 		}
 
 		It("works when the last instance is gone: "+helm, func(ctx SpecContext) {
-			done(admin.Run(ctx, helm, "install", "astarte", chart(ctx, "v23.5.2"), "-n", operators))
+			must.Succeed(admin.Run(ctx, helm, "install", "astarte", chart(ctx, "v23.5.2"), "-n", operators))
 			DeferCleanup(cleared, helm, operators, "astarte")
 			put(ctx, "Astarte")
 			closed(ctx, operators, "astarte")
-			done(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "astarte", "one", "-n", "house"))
 			Eventually(func() string { return fenced(ctx, operators, "astarte") }).Should(BeEmpty())
 			explained(ctx, operators, "astarte", "Not fenced", "An uninstall would be ALLOWED", "the same answer")
 			Eventually(func() int { return admin.Run(ctx, helm, "uninstall", "astarte", "-n", operators).Code }).Should(BeZero())
 			r := admin.Kubectl(ctx, "get", "deployments,services,secrets", "-n", operators, "-o", "name")
-			done(r)
+			must.Succeed(r)
 			Expect(r.Stdout).To(BeEmpty())
 		})
 	}
@@ -118,7 +119,7 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 		Expect(os.Mkdir(filepath.Join(dir, "templates"), 0o700)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "Chart.yaml"), []byte("apiVersion: v2\nname: nuodb-cp-crd\nversion: 2.0.0\n"), 0o600)).To(Succeed())
 		Expect(os.WriteFile(filepath.Join(dir, "templates", "crds.yaml"), text, 0o600)).To(Succeed())
-		done(admin.Run(ctx, "helm4", "install", "nuodb-cp-crd", dir, "-n", operators))
+		must.Succeed(admin.Run(ctx, "helm4", "install", "nuodb-cp-crd", dir, "-n", operators))
 		tiers := "servicetiers.cp.nuodb.com"
 		DeferCleanup(func(ctx SpecContext) {
 			Eventually(func(g Gomega) {
@@ -132,14 +133,14 @@ var _ = Describe("helm uninstall of an operator in use", func() {
 		r := admin.Run(ctx, "helm4", "uninstall", "nuodb-cp-crd", "-n", operators)
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd, because instances of its definitions exist: 1 of " + tiers + " in house"))
-		done(admin.Kubectl(ctx, "get", tiers, "t", "-n", "house"))
+		must.Succeed(admin.Kubectl(ctx, "get", tiers, "t", "-n", "house"))
 
 		By("a pause, which makes it warn, and its end")
 		remove := func() harness.Result { return admin.Kubectl(ctx, "delete", "crd", tiers, "--dry-run=server") }
 		DeferCleanup(func(ctx SpecContext) { admin.Holdfast(ctx, "resume") }) // it may have ended
-		done(admin.Holdfast(ctx, "pause", "--for", "10m", "--reason", "a spec"))
+		must.Succeed(admin.Holdfast(ctx, "pause", "--for", "10m", "--reason", "a spec"))
 		Eventually(remove).Should(And(HaveField("Code", 0), HaveField("Stderr", ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd"))))
-		done(admin.Holdfast(ctx, "resume"))
+		must.Succeed(admin.Holdfast(ctx, "resume"))
 		Eventually(remove).Should(And(HaveField("Code", 1), HaveField("Stderr", ContainSubstring("holdfast has fenced Helm release operators/nuodb-cp-crd"))))
 	})
 })

@@ -8,6 +8,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // former is an object that the next version of the chart does not have.
@@ -20,21 +22,21 @@ var _ = Describe("A fenced release", func() {
 	for _, helm := range []string{"helm3", "helm4"} {
 		It("is upgraded and rolled back, its history pruned, as ever: "+helm, func(ctx SpecContext) {
 			path := chart(ctx, "v23.5.2")
-			done(admin.Run(ctx, helm, "install", "astarte", path, "-n", operators))
+			must.Succeed(admin.Run(ctx, helm, "install", "astarte", path, "-n", operators))
 			DeferCleanup(cleared, helm, operators, "astarte")
 			put(ctx, "Astarte")
 			closed(ctx, operators, "astarte")
 			for step := range 12 {
-				done(admin.Run(ctx, helm, "upgrade", "astarte", path, "-n", operators, "--set", fmt.Sprintf("step=%d", step)))
+				must.Succeed(admin.Run(ctx, helm, "upgrade", "astarte", path, "-n", operators, "--set", fmt.Sprintf("step=%d", step)))
 			}
-			done(admin.Run(ctx, helm, "rollback", "astarte", "-n", operators))
+			must.Succeed(admin.Run(ctx, helm, "rollback", "astarte", "-n", operators))
 			Expect(admin.Run(ctx, helm, "list", "--deployed", "-n", operators).Stdout).To(ContainSubstring("\t14"))
 			Expect(admin.Run(ctx, helm, "uninstall", "astarte", "-n", operators).Code).To(Equal(1))
 		})
 
 		It("loses in an upgrade what the new version lacks, but no definition with instances: "+helm, func(ctx SpecContext) {
 			old, next := chart(ctx, "v23.5.2", former), chart(ctx, "v24.5.1")
-			done(admin.Run(ctx, helm, "install", "astarte", old, "-n", operators))
+			must.Succeed(admin.Run(ctx, helm, "install", "astarte", old, "-n", operators))
 			DeferCleanup(cleared, helm, operators, "astarte")
 			put(ctx, "Astarte")
 			put(ctx, "AstarteVoyagerIngress")
@@ -47,11 +49,11 @@ var _ = Describe("A fenced release", func() {
 			} else {
 				Expect(r.Code).To(Equal(1), "Helm 4 calls the upgrade failed")
 			}
-			done(admin.Kubectl(ctx, "get", "crd", crd("astartevoyageringresses")))
-			done(admin.Kubectl(ctx, "get", crd("astartevoyageringresses"), "one", "-n", "house"))
+			must.Succeed(admin.Kubectl(ctx, "get", "crd", crd("astartevoyageringresses")))
+			must.Succeed(admin.Kubectl(ctx, "get", crd("astartevoyageringresses"), "one", "-n", "house"))
 
 			By("once more, when the instance is gone")
-			done(admin.Kubectl(ctx, "delete", crd("astartevoyageringresses"), "one", "-n", "house"))
+			must.Succeed(admin.Kubectl(ctx, "delete", crd("astartevoyageringresses"), "one", "-n", "house"))
 			if helm == "helm3" {
 				// It is not in the manifest any more, so Helm does not try again.
 				for _, left := range [][]string{{"crd", crd("astartevoyageringresses")}, {"configmap", "former", "-n", operators}} {
@@ -72,14 +74,14 @@ var _ = Describe("A fenced release", func() {
 
 		It("keeps what an upgrade drops while Holdfast is down, and the next one heals it: "+helm, func(ctx SpecContext) {
 			old, next := chart(ctx, "v23.5.2", former), chart(ctx, "v23.5.2")
-			done(admin.Run(ctx, helm, "install", "astarte", old, "-n", operators))
+			must.Succeed(admin.Run(ctx, helm, "install", "astarte", old, "-n", operators))
 			DeferCleanup(cleared, helm, operators, "astarte")
 			put(ctx, "Astarte")
 			closed(ctx, operators, "astarte")
 			Expect(holdfast.Kill()).To(Succeed())
 			r := admin.Run(ctx, helm, "upgrade", "astarte", next, "-n", operators)
 			Expect(r.Stderr).To(ContainSubstring("holdfast has fenced Helm release operators/astarte"))
-			done(admin.Kubectl(ctx, "get", "configmap", "former", "-n", operators))
+			must.Succeed(admin.Kubectl(ctx, "get", "configmap", "former", "-n", operators))
 			Expect(holdfast.Start(ctx)).To(Succeed())
 			if helm == "helm3" {
 				Expect(r.Code).To(BeZero(), "Helm 3 goes on and forgets the object: %s", r.Stderr)

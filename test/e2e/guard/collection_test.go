@@ -13,13 +13,14 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // mixed fills a new namespace with four tiers, of which tier-1 and tier-3 are
 // in use, and returns its name.
 func mixed(ctx SpecContext) string {
 	GinkgoHelper()
-	namespace := newNamespace(ctx)
+	namespace := must.Namespace(ctx, admin, "team")
 	for i := range 4 {
 		create(ctx, namespace, fmt.Sprintf("{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: tier-%d, labels: {team: storage}}, spec: {}}", i))
 		if i%2 == 1 {
@@ -80,7 +81,7 @@ var _ = Describe("Deleting used and unused tiers together", func() {
 
 	It("takes a collection of unused ones whole, and saves each", func(ctx SpecContext) {
 		namespace := mixed(ctx)
-		expectDone(admin.Kubectl(ctx, "delete", "databases", "--all", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "databases", "--all", "-n", namespace))
 		Expect(client.Resource(harness.Tiers()).Namespace(namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})).To(Succeed())
 		Expect(tiersIn(ctx, namespace)).To(BeEmpty())
 		Expect(savedNames(ctx, namespace)).To(ConsistOf("tier-0", "tier-1", "tier-2", "tier-3"))
@@ -113,7 +114,7 @@ var _ = Describe("A dry-run", func() {
 		r := admin.Kubectl(ctx, "delete", "servicetier", "tier-1", "-n", namespace, "--dry-run=server")
 		Expect(r.Stderr).To(ContainSubstring("is in use by 1 object"))
 		r = admin.Kubectl(ctx, "delete", "servicetier", "tier-0", "-n", namespace, "--dry-run=server")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("(server dry run)"))
 		dryRun := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}
 		collection := client.Resource(harness.Tiers()).Namespace(namespace)
@@ -131,17 +132,17 @@ var _ = Describe("A dry-run", func() {
 
 var _ = Describe("What is deleted already", func() {
 	It("is deleted again without a word, and saved once", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: going, finalizers: [example.com/hold]}, spec: {}}")
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
-		going := object(ctx, harness.Tiers(), namespace, "going")
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
+		going := must.Object(ctx, client, harness.Tiers(), namespace, "going")
 		Expect(going.GetDeletionTimestamp()).NotTo(BeNil())
 		Expect(snapshots(ctx, namespace)).To(HaveLen(1))
 
 		By("being used from now on: it cannot be kept any more, so nobody is stopped")
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: late}, spec: {type: {tierRef: {name: going}}}}")
 		for range 3 {
-			expectDone(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
 		}
 		Expect(savedNames(ctx, namespace)).To(HaveEach("going"))
 		contents := map[string]bool{}
@@ -156,26 +157,26 @@ var _ = Describe("What is deleted already", func() {
 			return err
 		}
 		Expect(strip()).To(MatchError(ContainSubstring("is in use by 1 object")))
-		expectDone(admin.Kubectl(ctx, "delete", "database", "late", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "database", "late", "-n", namespace))
 		Eventually(strip).Should(Succeed())
-		Expect(object(ctx, harness.Tiers(), namespace, "going")).To(BeNil())
+		Expect(must.Object(ctx, client, harness.Tiers(), namespace, "going")).To(BeNil())
 	})
 
 	It("can be deleted again while Holdfast is down, and nothing else can", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: going, finalizers: [example.com/hold]}, spec: {}}")
 		create(ctx, namespace, tier)
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
 		Expect(holdfast.Kill()).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) {
 			if !holdfast.Running() {
 				Expect(holdfast.Start(ctx)).To(Succeed())
 			}
 		})
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
-		expectDone(admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`,
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`,
 			"--as=system:serviceaccount:nuodb:operator", "--as-group=system:masters"))
-		Expect(object(ctx, harness.Tiers(), namespace, "going")).To(BeNil())
+		Expect(must.Object(ctx, client, harness.Tiers(), namespace, "going")).To(BeNil())
 
 		r := admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace)
 		Expect(r.Code).To(Equal(1))
@@ -183,9 +184,9 @@ var _ = Describe("What is deleted already", func() {
 		expectUntouched(ctx, harness.Tiers(), namespace, "used")
 		By("not holding up what is not guarded")
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: free}, spec: {}}")
-		expectDone(admin.Kubectl(ctx, "delete", "database", "free", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "database", "free", "-n", namespace))
 
 		Expect(holdfast.Start(ctx)).To(Succeed())
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
 	})
 })

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // eventsAbout are Holdfast's Events in a namespace about objects of that name.
@@ -24,7 +25,7 @@ func eventsAbout(ctx SpecContext, namespace, name string) []corev1.Event {
 
 var _ = Describe("An Event", func() {
 	It("tells with the object of a refusal, and later of what was saved; a dry-run tells nothing", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: used, finalizers: [example.com/hold]}, spec: {}}")
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user}, spec: {type: {tierRef: {name: used}}}}")
 		Expect(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace, "--dry-run=server").Code).To(Equal(1))
@@ -36,9 +37,9 @@ var _ = Describe("An Event", func() {
 		Expect(e.Count).To(BeEquivalentTo(1), "the dry-run was told too")
 		Expect(e.Message).To(And(ContainSubstring("is in use by 1 object: database "+namespace+"/user"), HaveSuffix("(asked for by admin)")))
 		Expect(e.InvolvedObject.Kind).To(Equal("ServiceTier"))
-		Expect(e.InvolvedObject.UID).To(Equal(object(ctx, harness.Tiers(), namespace, "used").GetUID()))
+		Expect(e.InvolvedObject.UID).To(Equal(must.Object(ctx, client, harness.Tiers(), namespace, "used").GetUID()))
 		r := admin.Kubectl(ctx, "describe", "tier", "used", "-n", namespace)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(MatchRegexp(`Warning +DeletionRefused .* holdfast +servicetier %s/used is in use`, namespace))
 
 		By("again and again, in one that counts")
@@ -48,15 +49,15 @@ var _ = Describe("An Event", func() {
 		Eventually(eventsAbout).WithArguments(ctx, namespace, "used").Should(ConsistOf(HaveField("Count", BeEquivalentTo(4))))
 
 		By("when it is let go, while it is still there")
-		expectDone(admin.Kubectl(ctx, "delete", "database", "user", "-n", namespace))
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "database", "user", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace, "--wait=false"))
 		Eventually(eventsAbout).WithArguments(ctx, namespace, "used").Should(ContainElement(And(
 			HaveField("Type", "Normal"), HaveField("Reason", "SavedBeforeDeletion"), HaveField("Message", ContainSubstring(snapshots(ctx, namespace)[0].ID)))))
-		expectDone(admin.Kubectl(ctx, "patch", "tier", "used", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(admin.Kubectl(ctx, "patch", "tier", "used", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
 	})
 
 	It("about what is cluster-scoped is in namespace default, as all of that kind", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		Expect(admin.Kubectl(ctx, "delete", "crd", "servicetiers.cp.nuodb.com").Code).To(Equal(1))
 		Eventually(eventsAbout).WithArguments(ctx, "default", "servicetiers.cp.nuodb.com").Should(ContainElement(
@@ -64,14 +65,14 @@ var _ = Describe("An Event", func() {
 	})
 
 	It("about what goes with its namespace is in Holdfast's", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		name := fmt.Sprintf("goes-with-%s", namespace)
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: "+name+", finalizers: [example.com/hold]}, spec: {}}")
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
 		Eventually(eventsAbout).WithArguments(ctx, holdfast.Namespace, name).WithTimeout(2 * eventually).Should(ContainElement(And(
 			HaveField("Reason", "SavedBeforeDeletion"),
 			HaveField("InvolvedObject.Namespace", namespace),
 			HaveField("Message", ContainSubstring("system:serviceaccount:kube-system:namespace-controller")))))
-		expectDone(admin.Kubectl(ctx, "patch", "tier", name, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(admin.Kubectl(ctx, "patch", "tier", name, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
 	})
 })

@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // A made-up operator, which Holdfast knows from a profile file alone.
@@ -18,14 +19,14 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 	const plan = "{apiVersion: billing.example/v1, kind: Plan, metadata: {name: gold}, spec: {price: 10}}"
 
 	It("has no referrers while their CRD is not installed", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, plan)
-		expectDone(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
 		Expect(savedNames(ctx, namespace)).To(ConsistOf("gold"))
 	})
 
 	It("sees referrers at once when their CRD is installed", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, plan)
 		installSubscriptions(ctx)
 		create(ctx, namespace, "{apiVersion: billing.example/v1, kind: Subscription, metadata: {name: acme}, spec: {planRef: {name: gold}}}")
@@ -37,7 +38,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 
 	It("guards every served version", func(ctx SpecContext) {
 		installSubscriptions(ctx)
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, plan)
 		create(ctx, namespace, "{apiVersion: billing.example/v1beta1, kind: Subscription, metadata: {name: acme}, spec: {planRef: gold}}")
 		for _, version := range []string{"v1", "v1beta1"} {
@@ -48,8 +49,8 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 			Expect(r.Code).To(Equal(1), version)
 			expectUntouched(ctx, plans(version), namespace, "gold")
 		}
-		expectDone(admin.Kubectl(ctx, "delete", "subscription", "acme", "-n", namespace))
-		expectDone(admin.Kubectl(ctx, "delete", "plans.v1beta1.billing.example", "gold", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "subscription", "acme", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "plans.v1beta1.billing.example", "gold", "-n", namespace))
 		Expect(savedNames(ctx, namespace)).To(ConsistOf("gold"))
 	})
 
@@ -60,7 +61,7 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 			"{region: {name: north, namespace: ignored}}",
 			"{fallbacks: [south, north]}",
 		} {
-			namespace := newNamespace(ctx)
+			namespace := must.Namespace(ctx, admin, "team")
 			if i == 0 {
 				create(ctx, namespace, "{apiVersion: billing.example/v1, kind: Region, metadata: {name: north}, spec: {}}")
 			}
@@ -69,14 +70,14 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 			Expect(r.Code).To(Equal(1), spec)
 			Expect(r.Stderr).To(ContainSubstring("is in use by 1 object"), spec)
 			expectUntouched(ctx, regions(), "", "north")
-			expectDone(admin.Kubectl(ctx, "delete", "subscription", "acme", "-n", namespace))
+			must.Succeed(admin.Kubectl(ctx, "delete", "subscription", "acme", "-n", namespace))
 		}
-		expectDone(admin.Kubectl(ctx, "delete", "region", "north"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "region", "north"))
 	})
 
 	It("leaves all others undecided, and them alone, when a referring kind cannot be read", func(ctx SpecContext) {
 		installSubscriptions(ctx)
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, plan)
 		create(ctx, namespace, tier)
 		withoutRight(ctx, strings.ReplaceAll(read(ctx, "billing", "rights.yaml"), "[plans, regions, subscriptions]", "[plans, regions]"),
@@ -87,17 +88,17 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 			ContainSubstring("subscriptions.billing.example"), ContainSubstring("forbidden"), ContainSubstring("nothing was changed")))
 		expectUntouched(ctx, plans("v1"), namespace, "gold")
 		Expect(savedNames(ctx, namespace)).To(BeEmpty())
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
 	})
 
 	It("goes on when its referrers' CRD is gone again", func(ctx SpecContext) {
 		installSubscriptions(ctx)
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, plan)
 		create(ctx, namespace, "{apiVersion: billing.example/v1, kind: Subscription, metadata: {name: acme}, spec: {planRef: gold}}")
 		Expect(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace).Code).To(Equal(1))
-		expectDone(admin.Kubectl(ctx, "delete", "crd", "subscriptions.billing.example"))
-		expectDone(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", "subscriptions.billing.example"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
 	})
 })
 
@@ -105,13 +106,13 @@ var _ = Describe("A profile of one's own", Ordered, func() {
 // it may be there already.
 func installSubscriptions(ctx context.Context) {
 	GinkgoHelper()
-	apply(ctx, read(ctx, "billing", "subscriptions-crd.yaml"))
+	must.Apply(ctx, admin, read(ctx, "billing", "subscriptions-crd.yaml"))
 	Expect(harness.Served(ctx, cluster.Config, "subscriptions.billing.example")).To(Succeed())
 }
 
 var _ = Describe("The built-in profile", func() {
 	It("leaves a tier undecided when databases cannot be read, and plans alone", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		create(ctx, namespace, "{apiVersion: billing.example/v1, kind: Plan, metadata: {name: gold}, spec: {}}")
 		var role string
@@ -128,6 +129,6 @@ var _ = Describe("The built-in profile", func() {
 		Expect(status.Message).To(ContainSubstring("databases.cp.nuodb.com"))
 		expectUntouched(ctx, harness.Tiers(), namespace, "used")
 		Expect(holdfast.Probe(ctx, "/readyz")).To(Succeed())
-		expectDone(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "plan", "gold", "-n", namespace))
 	})
 })

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const (
@@ -81,11 +82,11 @@ var _ = Describe("What is in use", func() {
 				where = "from another namespace"
 			}
 			It(path.name+" "+where+" stays, however its deletion is asked for", func(ctx SpecContext) {
-				namespace := newNamespace(ctx)
+				namespace := must.Namespace(ctx, admin, "team")
 				create(ctx, namespace, path.target)
 				from, referrer := namespace, strings.ReplaceAll(path.referrer, ", namespace: OTHER", "")
 				if across {
-					from, referrer = newNamespace(ctx), strings.ReplaceAll(path.referrer, "OTHER", namespace)
+					from, referrer = must.Namespace(ctx, admin, "team"), strings.ReplaceAll(path.referrer, "OTHER", namespace)
 				}
 				create(ctx, from, referrer)
 				for _, way := range ways {
@@ -97,25 +98,25 @@ var _ = Describe("What is in use", func() {
 				Expect(savedNames(ctx, namespace)).NotTo(ContainElement("used"), "refused, and saved all the same")
 
 				By("letting it go once nothing refers to it any more")
-				expectDone(admin.Kubectl(ctx, "delete", "databases,domains,servicetiers", "user", "-n", from, "--ignore-not-found"))
-				expectDone(admin.Kubectl(ctx, "delete", path.resource.Resource, "used", "-n", namespace))
+				must.Succeed(admin.Kubectl(ctx, "delete", "databases,domains,servicetiers", "user", "-n", from, "--ignore-not-found"))
+				must.Succeed(admin.Kubectl(ctx, "delete", path.resource.Resource, "used", "-n", namespace))
 				Expect(savedNames(ctx, namespace)).To(ContainElement("used"))
 			})
 		}
 	}
 
 	It("is not what only bears the same name in another namespace", func(ctx SpecContext) {
-		namespace, other := newNamespace(ctx), newNamespace(ctx)
+		namespace, other := must.Namespace(ctx, admin, "team"), must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		create(ctx, other, tier)
 		create(ctx, other, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user}, spec: {type: {tierRef: {name: used}}}}")
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
 		Expect(admin.Kubectl(ctx, "delete", "tier", "used", "-n", other).Code).To(Equal(1))
 		expectUntouched(ctx, harness.Tiers(), other, "used")
 	})
 
 	It("is said with the chain of those who use it", func(ctx SpecContext) {
-		namespace, tenant := newNamespace(ctx), newNamespace(ctx)
+		namespace, tenant := must.Namespace(ctx, admin, "team"), must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, feature)
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: n0.small}, spec: {features: [{name: used}]}}")
 		create(ctx, tenant, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: demo}, spec: {type: {tierRef: {name: n0.small, namespace: "+namespace+"}}}}")
@@ -125,7 +126,7 @@ var _ = Describe("What is in use", func() {
 	})
 
 	It("names the first three of many, sorted, and how many there are", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		for _, name := range []string{"e", "b", "d", "a", "c"} {
 			create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: db-"+name+"}, spec: {type: {tierRef: {name: used}}}}")
@@ -141,7 +142,7 @@ var _ = Describe("What is in use", func() {
 	})
 
 	It("is refused with 403, a reason, causes, and the same text as warnings", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: demo}, spec: {type: {tierRef: {name: used}}}}")
 		warnings := &collector{}

@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("The webhook configuration", func() {
@@ -29,7 +30,7 @@ var _ = Describe("The webhook configuration", func() {
 
 	BeforeEach(func(ctx SpecContext) {
 		// Some entries are there only while a namespace holds something.
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		Eventually(func() string { return held(read(ctx)) }).Should(ContainSubstring("'" + namespace + "'"))
 	})
@@ -74,7 +75,7 @@ var _ = Describe("The webhook configuration", func() {
 
 	It("is there again when it is deleted", func(ctx SpecContext) {
 		before := read(ctx)
-		expectDone(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", name))
+		must.Succeed(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", name))
 		Eventually(func() string { return comparable(read(ctx)) }).Should(Equal(comparable(before)))
 		expectGuarded(ctx)
 	})
@@ -82,7 +83,7 @@ var _ = Describe("The webhook configuration", func() {
 	It("is right again when it is deleted while Holdfast is down", func(ctx SpecContext) {
 		before := read(ctx)
 		Expect(holdfast.Stop()).To(Succeed())
-		expectDone(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", name))
+		must.Succeed(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", name))
 		Expect(holdfast.Start(ctx)).To(Succeed())
 		Expect(read(ctx).Webhooks).NotTo(BeEmpty(), "ready means registered")
 		// What namespaces hold and who operates is known a moment later.
@@ -100,7 +101,7 @@ var _ = Describe("The webhook configuration", func() {
 
 	It("goes on with the same certificate when its Secret is deleted", func(ctx SpecContext) {
 		before := certificate(ctx)
-		expectDone(admin.Kubectl(ctx, "delete", "secret", "holdfast-serving-cert", "-n", holdfast.Namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "secret", "holdfast-serving-cert", "-n", holdfast.Namespace))
 		Eventually(certificate).WithArguments(ctx).Should(Equal(before))
 		expectGuarded(ctx)
 	})
@@ -149,7 +150,7 @@ func comparable(config *admissionv1.ValidatingWebhookConfiguration) string {
 // may know an old configuration for a moment.
 func expectGuarded(ctx SpecContext) {
 	GinkgoHelper()
-	namespace := newNamespace(ctx)
+	namespace := must.Namespace(ctx, admin, "team")
 	create(ctx, namespace, tier)
 	create(ctx, namespace, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: user}, spec: {type: {tierRef: {name: used}}}}")
 	dryRun := metav1.DeleteOptions{DryRun: []string{metav1.DryRunAll}}

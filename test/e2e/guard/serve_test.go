@@ -12,12 +12,14 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("'holdfast serve'", func() {
 	It("runs as the chart's service account, with the Deployment's arguments", func(ctx SpecContext) {
 		r := admin.As(holdfast.Kubeconfig).Kubectl(ctx, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(Equal("system:serviceaccount:" + holdfast.Namespace + ":holdfast"))
 		Expect(holdfast.Args).To(ContainElements("serve", "--profiles=nuodb", "--namespace="+holdfast.Namespace, "--webhook-url="+holdfast.WebhookURL))
 	})
@@ -49,9 +51,9 @@ var _ = Describe("'holdfast serve'", func() {
 	})
 
 	It("serves metrics of its answers", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
 		Expect(get(ctx, holdfast.MetricsURL+"/metrics")).To(MatchRegexp(`(?m)^holdfast_[a-z_]+_total\{.*verdict="allow".*\} [1-9]`))
 	})
 })

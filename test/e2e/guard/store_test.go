@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 func deleteNow() metav1.DeleteOptions { return metav1.DeleteOptions{} }
@@ -24,7 +25,7 @@ func withoutRight(ctx context.Context, without, with, resource string) {
 	GinkgoHelper()
 	gr := schema.ParseGroupResource(resource)
 	set := func(ctx context.Context, rights string, may bool) {
-		expectDone(admin.RunInput(ctx, rights, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, rights, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
 		Eventually(mayList).WithArguments(ctx, gr).Should(Equal(may), resource)
 	}
 	DeferCleanup(set, with, true)
@@ -36,7 +37,7 @@ var _ = Describe("Without a place to save to", func() {
 	// refused deletes an unused tier and expects to be told why that cannot be.
 	refused := func(ctx SpecContext, why string) {
 		GinkgoHelper()
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
 		create(ctx, namespace, feature)
 		for _, resource := range []schema.GroupVersionResource{harness.Tiers(), harness.Features()} {
@@ -51,9 +52,9 @@ var _ = Describe("Without a place to save to", func() {
 
 	It("because the quota is used up, nothing guarded is deleted", func(ctx SpecContext) {
 		const quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: full}, spec: {hard: {count/secrets: '0'}}}"
-		expectDone(admin.RunInput(ctx, quota, "kubectl", "create", "-n", holdfast.Namespace, "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, quota, "kubectl", "create", "-n", holdfast.Namespace, "-f", "-"))
 		DeferCleanup(func(ctx SpecContext) {
-			expectDone(admin.Kubectl(ctx, "delete", "resourcequota", "full", "-n", holdfast.Namespace))
+			must.Succeed(admin.Kubectl(ctx, "delete", "resourcequota", "full", "-n", holdfast.Namespace))
 		})
 		Eventually(func() error {
 			return kube.CoreV1().RESTClient().Get().AbsPath("/api/v1/namespaces/" + holdfast.Namespace + "/resourcequotas/full").Do(ctx).Error()
@@ -62,7 +63,7 @@ var _ = Describe("Without a place to save to", func() {
 	})
 
 	It("because the right is taken away, nothing guarded is deleted", func(ctx SpecContext) {
-		expectDone(admin.Kubectl(ctx, "delete", "rolebinding", "holdfast", "-n", holdfast.Namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "rolebinding", "holdfast", "-n", holdfast.Namespace))
 		DeferCleanup(func(ctx SpecContext) { Expect(holdfast.Apply(ctx)).To(Succeed()) })
 		refused(ctx, "forbidden")
 	})
@@ -75,13 +76,13 @@ var _ = Describe("Without a place to save to", func() {
 			Expect(holdfast.Start(ctx)).To(Succeed())
 		})
 		// It holds the last copy of what is deleted here.
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		create(ctx, namespace, tier)
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "used", "-n", namespace))
 		r := admin.Kubectl(ctx, "delete", "namespace", holdfast.Namespace, "--wait=false")
 		Expect(r.Stderr).To(ContainSubstring("holds the latest copies of objects that are gone"))
-		expectDone(admin.Holdfast(ctx, "approve", "namespaces", holdfast.Namespace, "--reason", "it is a test", "--yes"))
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", holdfast.Namespace, "--wait=false"))
+		must.Succeed(admin.Holdfast(ctx, "approve", "namespaces", holdfast.Namespace, "--reason", "it is a test", "--yes"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", holdfast.Namespace, "--wait=false"))
 		By("while it goes")
 		refusedAtAll(ctx)
 		Eventually(func() error {
@@ -100,7 +101,7 @@ var _ = Describe("Without a place to save to", func() {
 // reason: with its namespace Holdfast loses its identity too.
 func refusedAtAll(ctx SpecContext) {
 	GinkgoHelper()
-	namespace := newNamespace(ctx)
+	namespace := must.Namespace(ctx, admin, "team")
 	create(ctx, namespace, tier)
 	status := statusOf(client.Resource(harness.Tiers()).Namespace(namespace).Delete(ctx, "used", deleteNow()))
 	Expect(status.Code).To(BeEquivalentTo(500), status.Message)

@@ -17,9 +17,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	authorizationv1 "k8s.io/api/authorization/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -28,6 +26,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // What all specs share; BeforeSuite sets it. Each spec has namespaces of its own.
@@ -37,7 +36,6 @@ var (
 	client   dynamic.Interface
 	kube     kubernetes.Interface
 	admin    harness.Runner
-	namesake int
 )
 
 // eventually is how long a thing may take that is to happen, on a busy machine.
@@ -61,8 +59,8 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-	apply(ctx, read(ctx, "billing", "crds.yaml"))
-	apply(ctx, read(ctx, "billing", "rights.yaml"))
+	must.Apply(ctx, admin, read(ctx, "billing", "crds.yaml"))
+	must.Apply(ctx, admin, read(ctx, "billing", "rights.yaml"))
 	Expect(harness.Served(ctx, cluster.Config, "plans.billing.example", "regions.billing.example")).To(Succeed())
 	// So that the garbage collector knows the CRDs.
 	Expect(cluster.RestartControllerManager()).To(Succeed())
@@ -89,18 +87,6 @@ func read(ctx context.Context, elements ...string) string {
 	return string(text)
 }
 
-// apply creates objects as an administrator.
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "-f", "-"))
-}
-
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
 // mayList tells whether Holdfast's service account may list a resource.
 func mayList(ctx context.Context, resource schema.GroupResource) (bool, error) {
 	review, err := kube.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
@@ -115,37 +101,17 @@ func mayList(ctx context.Context, resource schema.GroupResource) (bool, error) {
 	return review.Status.Allowed, nil
 }
 
-// newNamespace makes an empty namespace and returns its name.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("team-%d", namesake)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
-}
-
 // create makes an object of YAML text in which NS stands for the namespace.
 func create(ctx context.Context, namespace, text string) {
 	GinkgoHelper()
 	r := admin.RunInput(ctx, strings.ReplaceAll(text, "NS", namespace), "kubectl", "create", "-n", namespace, "-f", "-")
-	expectDone(r)
-}
-
-// object reads one object; nil when there is none.
-func object(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
-	GinkgoHelper()
-	o, err := client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	Expect(err).NotTo(HaveOccurred())
-	return o
+	must.Succeed(r)
 }
 
 // expectUntouched fails unless the object is there and not being deleted.
 func expectUntouched(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) {
 	GinkgoHelper()
-	o := object(ctx, resource, namespace, name)
+	o := must.Object(ctx, client, resource, namespace, name)
 	Expect(o).NotTo(BeNil(), "%s %s is gone", resource.Resource, name)
 	Expect(o.GetDeletionTimestamp()).To(BeNil(), "%s %s is being deleted", resource.Resource, name)
 }

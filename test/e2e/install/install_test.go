@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 func TestInstall(t *testing.T) {
@@ -66,8 +67,8 @@ var _ = Describe("The chart", func() {
 				DeferCleanup(func() { Expect(holdfast.Stop()).To(Succeed()) })
 				admin = holdfast.Admin()
 				Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-				expectDone(admin.RunInput(ctx, usedTier, "kubectl", "create", "-f", "-"))
-				expectDone(admin.RunInput(ctx, partRole, "kubectl", "create", "-f", "-"))
+				must.Succeed(admin.RunInput(ctx, usedTier, "kubectl", "create", "-f", "-"))
+				must.Succeed(admin.RunInput(ctx, partRole, "kubectl", "create", "-f", "-"))
 			})
 
 			// profileRules are those that the control plane has gathered.
@@ -89,8 +90,8 @@ var _ = Describe("The chart", func() {
 			})
 
 			It("creates Pods that the strictest Pod security lets in", func(ctx SpecContext) {
-				expectDone(admin.Kubectl(ctx, "label", "namespace", holdfast.Namespace, "pod-security.kubernetes.io/enforce=restricted"))
-				expectDone(admin.Kubectl(ctx, "delete", "pods", "--all", "-n", holdfast.Namespace, "--force"))
+				must.Succeed(admin.Kubectl(ctx, "label", "namespace", holdfast.Namespace, "pod-security.kubernetes.io/enforce=restricted"))
+				must.Succeed(admin.Kubectl(ctx, "delete", "pods", "--all", "-n", holdfast.Namespace, "--force"))
 				Eventually(func() (int, error) {
 					pods, err := kube.CoreV1().Pods(holdfast.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=holdfast"})
 					return len(pods.Items), err
@@ -101,7 +102,7 @@ var _ = Describe("The chart", func() {
 				Expect(holdfast.Upgrade(ctx, "--set", "replicas=3")).To(Succeed())
 				Expect(holdfast.Upgrade(ctx, "--set", "replicas=4", "--set", "profiles=null", "--set-string", `profileFiles.a\.yaml=x`)).To(Succeed())
 				Expect(profileRules(ctx)).To(HaveLen(1))
-				expectDone(admin.Run(ctx, helm, "rollback", "holdfast", "2", "-n", holdfast.Namespace))
+				must.Succeed(admin.Run(ctx, helm, "rollback", "holdfast", "2", "-n", holdfast.Namespace))
 				Expect(profileRules(ctx)).To(HaveLen(1))
 				deployment, err := kube.AppsV1().Deployments(holdfast.Namespace).Get(ctx, "holdfast", metav1.GetOptions{})
 				Expect(err).NotTo(HaveOccurred())
@@ -109,21 +110,21 @@ var _ = Describe("The chart", func() {
 			})
 
 			It("takes the webhook configuration with it, and leaves the snapshots", func(ctx SpecContext) {
-				expectDone(admin.Kubectl(ctx, "delete", "servicetier", "unused"))
+				must.Succeed(admin.Kubectl(ctx, "delete", "servicetier", "unused"))
 				saved := admin.Holdfast(ctx, "recovery", "list", "-o", "name")
 				Expect(saved.Stdout).To(ContainSubstring("servicetiers.cp.nuodb.com/default/unused/"))
 
 				By("while a Holdfast still runs, which cannot register itself again")
-				expectDone(admin.Run(ctx, helm, "uninstall", "holdfast", "-n", holdfast.Namespace))
+				must.Succeed(admin.Run(ctx, helm, "uninstall", "holdfast", "-n", holdfast.Namespace))
 				Eventually(registered).WithArguments(ctx).Should(Satisfy(apierrors.IsNotFound))
 				Eventually(holdfast.Logs).Should(ContainSubstring("forbidden"))
 				Expect(registered(ctx)).To(Satisfy(apierrors.IsNotFound))
 				Expect(holdfast.Stop()).To(Succeed())
 
-				expectDone(admin.Kubectl(ctx, "delete", "servicetier", "used"))
+				must.Succeed(admin.Kubectl(ctx, "delete", "servicetier", "used"))
 				Expect(admin.Holdfast(ctx, "recovery", "list", "-o", "name").Stdout).To(Equal(saved.Stdout))
 				left := admin.Kubectl(ctx, "get", "clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,services,deployments,poddisruptionbudgets", "-A", "-l", "app.kubernetes.io/instance=holdfast", "-o", "name")
-				expectDone(left)
+				must.Succeed(left)
 				Expect(left.Stdout).To(BeEmpty())
 			})
 
@@ -141,14 +142,8 @@ var _ = Describe("The chart", func() {
 func newest(ctx context.Context, admin harness.Runner) string {
 	GinkgoHelper()
 	r := admin.Holdfast(ctx, "recovery", "list", "-o", "name")
-	expectDone(r)
+	must.Succeed(r)
 	line, _, found := strings.Cut(r.Stdout, "\n")
 	Expect(found).To(BeTrue(), "there is no snapshot")
 	return line
-}
-
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
 }

@@ -23,6 +23,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 func astarteKind(resource string) schema.GroupVersionResource {
@@ -50,10 +51,10 @@ var _ = Describe("An Astarte, its ingresses and its flows", Ordered, func() {
 	BeforeAll(func(ctx SpecContext) {
 		crds = installAstarte(ctx, "v23.5.2")
 		for _, crd := range crds { // other specs may have told whose they are
-			expectDone(admin.Kubectl(ctx, "annotate", "crd", crd, "meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-"))
+			must.Succeed(admin.Kubectl(ctx, "annotate", "crd", crd, "meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-"))
 		}
-		house = newNamespace(ctx)
-		create(ctx, house, astarteObjects)
+		house = must.Namespace(ctx, admin, "house")
+		must.Create(ctx, admin, house, astarteObjects)
 	})
 
 	// expectRefused fails unless none of them can be deleted, for this reason.
@@ -61,7 +62,7 @@ var _ = Describe("An Astarte, its ingresses and its flows", Ordered, func() {
 		GinkgoHelper()
 		for _, resource := range resources {
 			gvr := astarteKind(resource)
-			uid := object(ctx, gvr, house, "a").GetUID()
+			uid := must.Object(ctx, client, gvr, house, "a").GetUID()
 			name := gvr.GroupResource().String()
 			r := admin.Kubectl(ctx, "delete", name, "a", "-n", house)
 			Expect(r.Code).To(Equal(1))
@@ -69,13 +70,13 @@ var _ = Describe("An Astarte, its ingresses and its flows", Ordered, func() {
 			Expect(admin.Kubectl(ctx, "delete", name, "a", "-n", house, "--dry-run=server").Stderr).To(ContainSubstring(reason))
 			err := client.Resource(gvr).Namespace(house).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{})
 			Expect(err).To(MatchError(ContainSubstring(reason)))
-			after := object(ctx, gvr, house, "a")
+			after := must.Object(ctx, client, gvr, house, "a")
 			Expect(after).NotTo(BeNil())
 			Expect(after.GetDeletionTimestamp()).To(BeNil())
 			Expect(after.GetUID()).To(Equal(uid))
 		}
 		r := admin.Holdfast(ctx, "explain", "astarte", "a", "-n", house)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(And(ContainSubstring("A delete would be REFUSED"), ContainSubstring(reason), ContainSubstring("the same answer")))
 	}
 
@@ -92,22 +93,22 @@ var _ = Describe("An Astarte, its ingresses and its flows", Ordered, func() {
 		// Before the definitions name it: later it is kept while there are instances.
 		leaving := harness.Operator{Namespace: "flow-system", Release: "leaving"}
 		Expect(leaving.Install(ctx, admin)).To(Succeed())
-		expectDone(admin.Kubectl(ctx, "patch", "deployment", "leaving", "-n", "flow-system", "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/hold"]}}`))
-		expectDone(admin.Kubectl(ctx, "delete", "deployment", "leaving", "-n", "flow-system", "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "patch", "deployment", "leaving", "-n", "flow-system", "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/hold"]}}`))
+		must.Succeed(admin.Kubectl(ctx, "delete", "deployment", "leaving", "-n", "flow-system", "--wait=false"))
 		for _, crd := range crds {
-			expectDone(admin.Kubectl(ctx, "annotate", "--overwrite", "crd", crd, "meta.helm.sh/release-name=leaving"))
+			must.Succeed(admin.Kubectl(ctx, "annotate", "--overwrite", "crd", crd, "meta.helm.sh/release-name=leaving"))
 		}
 		expectRefused(ctx, "a is away: Deployment flow-system/leaving is being deleted")
 		holdfastDown()
 		Expect(admin.Kubectl(ctx, "delete", "astarte", "a", "-n", house).Stderr).To(ContainSubstring(`failed calling webhook "guard.holdfast.dev"`))
 		holdfastUp(ctx)
-		expectDone(admin.Kubectl(ctx, "patch", "deployment", "leaving", "-n", "flow-system", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(admin.Kubectl(ctx, "patch", "deployment", "leaving", "-n", "flow-system", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
 	})
 
 	It("stay while the operator may not be looked up", func(ctx SpecContext) {
 		role := admin.Kubectl(ctx, "get", "clusterrole", "holdfast", "-o", "yaml").Stdout
 		r := admin.RunInput(ctx, role, "kubectl", "create", "--dry-run=client", "-o", `jsonpath={range .rules[*]}{.resources[0]}{"\n"}{end}`, "-f", "-")
-		expectDone(r)
+		must.Succeed(r)
 		at := lineOf(r.Stdout, "deployments")
 		_, err := client.Resource(schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "clusterroles"}).
 			Patch(ctx, "holdfast", types.JSONPatchType, []byte(fmt.Sprintf(`[{"op":"remove","path":"/rules/%d"}]`, at)), metav1.PatchOptions{})
@@ -118,7 +119,7 @@ var _ = Describe("An Astarte, its ingresses and its flows", Ordered, func() {
 			g.Expect(r.Code).To(Equal(1))
 			g.Expect(r.Stderr).To(And(ContainSubstring("(InternalError)"), ContainSubstring("could not decide"), ContainSubstring("list its Deployments")))
 		}).Should(Succeed())
-		Expect(object(ctx, astarteKind("astartes"), house, "a").GetDeletionTimestamp()).To(BeNil())
+		Expect(must.Object(ctx, client, astarteKind("astartes"), house, "a").GetDeletionTimestamp()).To(BeNil())
 	})
 
 	It("go, saved, with a warning that says what is lost, when it is there", func(ctx SpecContext) {
@@ -126,7 +127,7 @@ var _ = Describe("An Astarte, its ingresses and its flows", Ordered, func() {
 		Expect(harness.Operator{Namespace: "flow-system", Release: "flow", CRDs: crds}.Install(ctx, admin)).To(Succeed())
 		for _, resource := range resources {
 			gvr := astarteKind(resource)
-			o := object(ctx, gvr, house, "a")
+			o := must.Object(ctx, client, gvr, house, "a")
 			Eventually(func(g Gomega) {
 				r := admin.Kubectl(ctx, "delete", gvr.GroupResource().String(), "a", "-n", house)
 				g.Expect(r.Code).To(BeZero(), r.Stderr)
@@ -155,14 +156,14 @@ var _ = Describe("An object whose definition is being deleted", func() {
 		// neither stored nor preferred.
 		crds := installAstarte(ctx, "v1.0.4")
 		Expect(harness.Operator{Namespace: "flow-system", Release: "old", CRDs: crds}.Install(ctx, admin)).To(Succeed())
-		house := newNamespace(ctx)
-		create(ctx, house, "{apiVersion: api.astarte-platform.org/v1alpha1, kind: Flow, metadata: {name: f}, spec: {astarte: {name: a}}}")
+		house := must.Namespace(ctx, admin, "house")
+		must.Create(ctx, admin, house, "{apiVersion: api.astarte-platform.org/v1alpha1, kind: Flow, metadata: {name: f}, spec: {astarte: {name: a}}}")
 		crd := "flows.api.astarte-platform.org"
 		versions := `[{"name":"v1alpha1","served":true,"storage":false,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}},
 			{"name":"v1alpha2","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object","x-kubernetes-preserve-unknown-fields":true}}}]`
 		patch := func(text string) {
 			GinkgoHelper()
-			expectDone(admin.Kubectl(ctx, "patch", "crd", crd, "--type=merge", "-p", text))
+			must.Succeed(admin.Kubectl(ctx, "patch", "crd", crd, "--type=merge", "-p", text))
 		}
 		patch(`{"spec":{"versions":` + versions + `}}`)
 		patch(`{"spec":{"conversion":{"strategy":"Webhook","webhook":{"conversionReviewVersions":["v1"],"clientConfig":{"url":"https://127.0.0.1:1/convert"}}}}}`)
@@ -175,23 +176,23 @@ var _ = Describe("An object whose definition is being deleted", func() {
 		DeferCleanup(func(ctx SpecContext) {
 			_, err := client.Resource(definitions()).Patch(ctx, crd, types.MergePatchType, []byte(`{"spec":{"conversion":{"strategy":"None","webhook":null}}}`), metav1.PatchOptions{})
 			Expect(err).NotTo(HaveOccurred())
-			Eventually(object).WithArguments(ctx, definitions(), "", crd).Should(BeNil())
+			Eventually(must.Object).WithArguments(ctx, client, definitions(), "", crd).Should(BeNil())
 		})
 		// Nothing of Holdfast's is in the way of whoever takes all of that away.
-		expectDone(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
-		expectDone(admin.Kubectl(ctx, "annotate", "crd", crd, "meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
+		must.Succeed(admin.Kubectl(ctx, "annotate", "crd", crd, "meta.helm.sh/release-name-", "meta.helm.sh/release-namespace-"))
 		Eventually(func(g Gomega) {
 			r := admin.Kubectl(ctx, "delete", "crd", crd, "--wait=false")
 			g.Expect(r.Code).To(BeZero(), r.Stderr)
 		}).Should(Succeed())
 		holdfastUp(ctx)
 		v1 := astarteKind("flows")
-		if o := object(ctx, v1, house, "f"); o == nil || o.GetDeletionTimestamp() != nil {
+		if o := must.Object(ctx, client, v1, house, "f"); o == nil || o.GetDeletionTimestamp() != nil {
 			Fail("the API server has deleted it all the same")
 		}
 		// The API server cannot convert what it would delete, and so does not
 		// come to ask; one whose webhook has just come back would.
-		answer := review(ctx, object(ctx, v1, house, "f"), "flows")
+		answer := review(ctx, must.Object(ctx, client, v1, house, "f"), "flows")
 		Expect(answer.Allowed).To(BeFalse())
 		Expect(answer.Result.Code).To(BeEquivalentTo(403))
 		Expect(answer.Result.Message).To(ContainSubstring("customresourcedefinition " + crd + " is being deleted, so flow " + house + "/f could not be created again"))
@@ -238,8 +239,8 @@ var _ = Describe("The volume of an Astarte's own Cassandra", func() {
 		operator := harness.Operator{Namespace: "volume-system", Release: "volume", CRDs: crds}
 		Expect(operator.Install(ctx, admin)).To(Succeed())
 		Eventually(registered).WithArguments(ctx).Should(ContainSubstring("'" + operator.User() + "'"))
-		house := newNamespace(ctx)
-		create(ctx, house, "{apiVersion: api.astarte-platform.org/v1alpha2, kind: Astarte, metadata: {name: a}, spec: {}}")
+		house := must.Namespace(ctx, admin, "house")
+		must.Create(ctx, admin, house, "{apiVersion: api.astarte-platform.org/v1alpha2, kind: Astarte, metadata: {name: a}, spec: {}}")
 		const data = "a-cassandra-data-a-cassandra-0"
 		for _, name := range []string{data, "a-vernemq-data-a-vernemq-0", "b-cassandra-data-b-cassandra-0"} {
 			claim(ctx, house, name)
@@ -261,7 +262,7 @@ var _ = Describe("The volume of an Astarte's own Cassandra", func() {
 		Expect(claims.Delete(ctx, data, metav1.DeleteOptions{})).To(MatchError(ContainSubstring(`failed calling webhook "denied-delete.holdfast.dev"`)))
 		Expect(claims.Delete(ctx, "a-rabbitmq-data-a-rabbitmq-0", metav1.DeleteOptions{})).To(Succeed())
 		Expect(isGoing(ctx, house, data)).To(BeFalse())
-		expectDone(admin.Kubectl(ctx, "delete", "pvc", data, "-n", house, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "pvc", data, "-n", house, "--wait=false"))
 		Expect(isGoing(ctx, house, data)).To(BeTrue())
 	})
 })

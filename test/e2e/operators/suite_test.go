@@ -33,6 +33,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // What all specs share; BeforeSuite sets it. Each spec has namespaces of its own.
@@ -43,7 +44,6 @@ var (
 	kube     kubernetes.Interface
 	admin    harness.Runner
 	store    *snapshot.Store
-	namesake int
 )
 
 func TestOperators(t *testing.T) {
@@ -120,7 +120,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	for plural, kind := range map[string]string{"crates": "Crate", "pallets": "Pallet"} {
 		installKind(ctx, plural, kind)
 	}
-	apply(ctx, storesRights)
+	must.Apply(ctx, admin, storesRights)
 	Expect(harness.Operator{Namespace: "ops", Release: "stores"}.Install(ctx, admin)).To(Succeed())
 	Expect(harness.Operator{Namespace: "ops", Release: "other"}.Install(ctx, admin)).To(Succeed())
 	Expect(holdfast.Start(ctx)).To(Succeed())
@@ -148,35 +148,9 @@ func registered(ctx context.Context) string {
 	return strings.ReplaceAll(string(text), `\u0026`, "&")
 }
 
-// apply creates objects as an administrator.
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
-}
-
-// create creates objects in a namespace.
-func create(ctx context.Context, namespace, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "create", "-n", namespace, "-f", "-"))
-}
-
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("house-%d", namesake)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
-}
-
 func installKind(ctx context.Context, plural, kind string) {
 	GinkgoHelper()
-	apply(ctx, fmt.Sprintf(storesCRD, plural, kind, strings.ToLower(kind)))
+	must.Apply(ctx, admin, fmt.Sprintf(storesCRD, plural, kind, strings.ToLower(kind)))
 	served(ctx, plural+".stores.example")
 }
 
@@ -206,7 +180,7 @@ func installAstarte(ctx context.Context, version string) []string {
 		unstructured.RemoveNestedField(crd.Object, "metadata", "labels")
 		out, err := yaml.Marshal(crd.Object)
 		Expect(err).NotTo(HaveOccurred())
-		apply(ctx, string(out))
+		must.Apply(ctx, admin, string(out))
 		names = append(names, crd.GetName())
 	}
 	for _, name := range names {
@@ -225,17 +199,6 @@ func coreKind(resource string) schema.GroupVersionResource {
 
 func definitions() schema.GroupVersionResource {
 	return schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-}
-
-// object reads one object; nil when there is none.
-func object(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
-	GinkgoHelper()
-	o, err := client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	Expect(err).NotTo(HaveOccurred())
-	return o
 }
 
 // as is a client that makes requests under another name, with all rights.
@@ -273,7 +236,7 @@ func holdfastUp(ctx SpecContext) {
 // claim creates a PersistentVolumeClaim.
 func claim(ctx context.Context, namespace, name string) {
 	GinkgoHelper()
-	create(ctx, namespace, fmt.Sprintf("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}", name))
+	must.Create(ctx, admin, namespace, fmt.Sprintf("{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: %s}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}}", name))
 }
 
 // isGoing says that a claim is gone or about to go.

@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("A reference that leads to nothing", func() {
@@ -17,50 +18,50 @@ var _ = Describe("A reference that leads to nothing", func() {
 	}
 
 	It("is warned about when it is made, never refused", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		r := apply(ctx, namespace, "nosuch")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(ContainSubstring("Warning: holdfast: database " + namespace + "/db names servicetier " + namespace + "/nosuch in {.spec.type.tierRef}, which does not exist."))
 
 		By("keeping quiet about changes that are not of the spec")
 		r = admin.Kubectl(ctx, "label", "database", "db", "-n", namespace, "a=b")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).NotTo(ContainSubstring("holdfast"))
 
 		By("keeping quiet about a good reference")
 		create(ctx, harness.Tiers(), object("ServiceTier", namespace, "good", nil))
 		r = apply(ctx, namespace, "good")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).NotTo(ContainSubstring("holdfast"))
 
 		By("leaving alone what recovery creates, which has told of it before")
 		r = admin.RunInput(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: back}, spec: {type: {tierRef: {name: nosuch}}}}",
 			"kubectl", "create", "--field-manager=holdfast", "-n", namespace, "-f", "-")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).NotTo(ContainSubstring("holdfast"))
 
 		By("warning about one that is on its way")
 		tier := object("ServiceTier", namespace, "going", nil)
 		tier.SetFinalizers([]string{"example.com/hold"})
 		create(ctx, harness.Tiers(), tier)
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "going", "-n", namespace, "--wait=false"))
 		r = apply(ctx, namespace, "going")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(ContainSubstring("servicetier " + namespace + "/going in {.spec.type.tierRef}, which is being deleted."))
-		expectDone(apply(ctx, namespace, "good")) // while it is in use it stays
+		must.Succeed(apply(ctx, namespace, "good")) // while it is in use it stays
 		Eventually(func() int {
 			return admin.Kubectl(ctx, "patch", "tier", "going", "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`).Code
 		}).Should(BeZero())
 	})
 
 	It("is made without a word and without a wait when Holdfast is away", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		for _, h := range replicas.Each {
 			Expect(h.Kill()).To(Succeed())
 		}
 		r := apply(ctx, namespace, "nosuch")
 		Expect(replicas.Start(ctx)).To(Succeed())
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).NotTo(ContainSubstring("holdfast"))
 	})
 })

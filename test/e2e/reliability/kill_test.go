@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // parallel is how many deletions are under way at once.
@@ -23,7 +24,7 @@ const parallel = 32
 
 var _ = Describe("kill -9 in the middle of parallel deletes", func() {
 	It("never lets an object go that was not saved", func(ctx SpecContext) {
-		namespace, random := newNamespace(ctx), newRandom()
+		namespace, random := must.Namespace(ctx, admin, "team"), newRandom()
 		rounds, gone, failed := count(20, 200), 0, 0
 		for round := range rounds {
 			objects := make([]*unstructured.Unstructured, parallel)

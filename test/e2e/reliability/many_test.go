@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // Of the kinds of profile many, thing0 to thing49, the first ones are installed
@@ -83,9 +84,9 @@ func things(i int) schema.GroupVersionResource {
 
 var _ = Describe("A profile of 50 kinds", func() {
 	It("gives right verdicts and stays ready while kinds come and go", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		for i := range manyStay {
-			expectDone(admin.RunInput(ctx, manyCRD(i), "kubectl", "apply", "-f", "-"))
+			must.Succeed(admin.RunInput(ctx, manyCRD(i), "kubectl", "apply", "-f", "-"))
 		}
 		for i := range manyStay {
 			Expect(harness.Served(ctx, cluster.Config, fmt.Sprintf("thing%ds.many.example", i))).To(Succeed())
@@ -184,7 +185,7 @@ func comeAndGo(ctx context.Context) {
 		names = append(names, fmt.Sprintf("thing%ds.many.example", i))
 		text.WriteString(manyCRD(i))
 	}
-	expectDone(admin.RunInput(ctx, text.String(), "kubectl", "apply", "-f", "-"))
+	must.Succeed(admin.RunInput(ctx, text.String(), "kubectl", "apply", "-f", "-"))
 	Expect(harness.Served(ctx, cluster.Config, names...)).To(Succeed())
 	for i := manyStay; i < manyStay+manyCome; i++ {
 		Eventually(func() error {

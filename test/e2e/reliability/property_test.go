@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // byRevision is the path by which a tier names a feature in an older revision
@@ -38,7 +39,7 @@ var referencePaths = []string{
 
 var _ = Describe("Random operations by several users", func() {
 	It("take no guarded object that was in use or not saved", func(ctx SpecContext) {
-		namespaces := []string{newNamespace(ctx), newNamespace(ctx)}
+		namespaces := []string{must.Namespace(ctx, admin, "team"), must.Namespace(ctx, admin, "team")}
 		history := watchAll(ctx, namespaces)
 		operations := count(600, 20000)
 		p := &players{namespaces: namespaces, operations: int64(operations), paths: map[string]int{}}

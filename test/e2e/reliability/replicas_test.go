@@ -26,6 +26,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const registered = "holdfast"
@@ -88,7 +89,7 @@ var _ = Describe("Two replicas", func() {
 	It("both answer, with the same certificate, and one of them leads", func(ctx SpecContext) {
 		Expect(served(ctx, replicas.Each[0])).To(Equal(served(ctx, replicas.Each[1])))
 		leader(ctx)
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		before := []int{answers(ctx, replicas.Each[0]), answers(ctx, replicas.Each[1])}
 		for i := range 4 {
 			replicas.Rotate()
@@ -149,7 +150,7 @@ var _ = Describe("Two replicas", func() {
 	})
 
 	It("lose nothing and refuse nothing wrongly in rolling restarts", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		var stop atomic.Bool
 		var deleted, failed atomic.Int32
 		var work sync.WaitGroup
@@ -185,7 +186,7 @@ var _ = Describe("Two replicas", func() {
 
 var _ = Describe("The same admission call", func() {
 	It("made a hundred times leaves one snapshot", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		o := create(ctx, harness.Features(), object("HelmFeature", namespace, "again", nil))
 		review := reviewOf(o)
 		config, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(ctx, registered, metav1.GetOptions{})

@@ -33,6 +33,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // What all specs share; BeforeSuite sets it. Each spec has namespaces of its own.
@@ -43,7 +44,6 @@ var (
 	kube     kubernetes.Interface
 	store    *snapshot.Store
 	admin    harness.Runner
-	namesake int
 )
 
 func TestReliability(t *testing.T) {
@@ -72,7 +72,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	store, err = snapshot.NewStore(kube, meta, replicas.Each[0].Namespace, time.Now)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-	expectDone(admin.RunInput(ctx, manyRights, "kubectl", "apply", "--server-side", "-f", "-"))
+	must.Succeed(admin.RunInput(ctx, manyRights, "kubectl", "apply", "--server-side", "-f", "-"))
 	Expect(replicas.Start(ctx)).To(Succeed())
 })
 
@@ -102,21 +102,6 @@ func newRandom() *rand.Rand {
 	}
 	AddReportEntry("seed", seed)
 	return rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // a test that can be repeated
-}
-
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
-// newNamespace makes an empty namespace and returns its name.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("team-%d", namesake)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
 }
 
 // object is an object of one of NuoDB's kinds.

@@ -16,6 +16,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // listed tells whether the API server has been told that namespace holds
@@ -80,7 +82,7 @@ func serverMetrics(ctx context.Context) string {
 
 var _ = Describe("Requests about kinds that no profile names", func() {
 	It("never reach Holdfast, however many there are, the deletion of namespaces aside", func(ctx SpecContext) {
-		namespaces := []string{newNamespace(ctx), newNamespace(ctx)}
+		namespaces := []string{must.Namespace(ctx, admin, "row"), must.Namespace(ctx, admin, "row")}
 		calls := func() float64 { return sum(ownMetrics(ctx), "controller_runtime_webhook_requests_total") }
 		before, server := calls(), serverMetrics(ctx)
 		const workers, rounds = 8, 40
@@ -98,7 +100,7 @@ var _ = Describe("Requests about kinds that no profile names", func() {
 
 		By("one for each namespace that is deleted")
 		for _, namespace := range namespaces {
-			expectDone(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
 		}
 		Expect(calls()).To(Equal(before + 2))
 		Expect(sum(ownMetrics(ctx), "holdfast_admission_strays_total")).To(BeZero())

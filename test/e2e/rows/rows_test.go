@@ -9,6 +9,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const (
@@ -118,7 +120,7 @@ func play(ctx SpecContext, down bool) {
 	GinkgoHelper()
 	prepared := map[string]string{}
 	for name, r := range table {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "row")
 		prepared[name] = namespace
 		put(ctx, namespace, r.has)
 		if r.before != "" {
@@ -126,7 +128,7 @@ func play(ctx SpecContext, down bool) {
 			if command[0] != "holdfast" {
 				command = append([]string{"kubectl"}, command...)
 			}
-			expectDone(admin.Run(ctx, command[0], command[1:]...))
+			must.Succeed(admin.Run(ctx, command[0], command[1:]...))
 		}
 		if r.then != "" {
 			put(ctx, namespace, r.then)
@@ -165,7 +167,7 @@ func words(ctx context.Context, command, namespace string) []string {
 	GinkgoHelper()
 	if strings.Contains(command, "UID") {
 		r := admin.Kubectl(ctx, "get", "servicetier", "t", "-n", namespace, "-o", "jsonpath={.metadata.uid}")
-		expectDone(r)
+		must.Succeed(r)
 		command = strings.ReplaceAll(command, "UID", r.Stdout)
 	}
 	return strings.Fields(strings.ReplaceAll(command, "NS", namespace))

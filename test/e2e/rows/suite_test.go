@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // What all specs share; BeforeSuite sets it. Each spec has namespaces of its own.
@@ -27,7 +28,6 @@ var (
 	holdfast *harness.Holdfast
 	kube     kubernetes.Interface
 	admin    harness.Runner
-	namesake int
 )
 
 func TestRows(t *testing.T) {
@@ -160,15 +160,6 @@ spec:
   - {name: v1alpha2, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}
 `
 
-// newNamespace makes an empty namespace and returns its name.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("row-%d", namesake)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
-}
-
 // put creates objects of YAML text in which NS stands for the namespace.
 func put(ctx context.Context, namespace, text string) {
 	GinkgoHelper()
@@ -176,11 +167,5 @@ func put(ctx context.Context, namespace, text string) {
 	if namespace != "" {
 		args = append(args, "-n", namespace)
 	}
-	expectDone(admin.RunInput(ctx, strings.ReplaceAll(text, "NS", namespace), "kubectl", args...))
-}
-
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
+	must.Succeed(admin.RunInput(ctx, strings.ReplaceAll(text, "NS", namespace), "kubectl", args...))
 }

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // metric is the value of one of Holdfast's metrics, -1 while it is not there.
@@ -69,7 +70,7 @@ func unregistered(ctx SpecContext) {
 var ways = map[string]func(ctx SpecContext, namespace, name string){
 	"a configuration that cannot reach it": func(ctx SpecContext, namespace, name string) {
 		// Like that of a Holdfast that is down, if it were told to be ignored then.
-		apply(ctx, `apiVersion: admissionregistration.k8s.io/v1
+		must.Apply(ctx, admin, `apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: lame}
 webhooks:
@@ -82,13 +83,13 @@ webhooks:
   rules: [{apiGroups: [stores.example], apiVersions: ["*"], resources: [crates], operations: [DELETE]}]
 `)
 		DeferCleanup(func(ctx SpecContext) { admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "lame") })
-		expectDone(admin.Kubectl(ctx, "delete", "crate", name, "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crate", name, "-n", namespace))
 	},
 	"a configuration that was removed": func(ctx SpecContext, namespace, name string) {
-		expectDone(admin.Kubectl(ctx, "delete", "crate", name, "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crate", name, "-n", namespace))
 	},
 	"/finalize": func(ctx SpecContext, namespace, _ string) {
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", namespace, "--wait=false"))
 		finalized := false
 		Eventually(func(g Gomega) {
 			if !finalized {
@@ -111,13 +112,13 @@ webhooks:
 		}).Should(Succeed())
 	},
 	"the cascade of its definition": func(ctx SpecContext, _, _ string) {
-		expectDone(admin.Kubectl(ctx, "delete", "crd", "crates.stores.example"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", "crates.stores.example"))
 		DeferCleanup(func(ctx SpecContext) { define(ctx, "crates", "Crate") })
 	},
 	"finalizers removed by force": func(ctx SpecContext, namespace, name string) {
-		expectDone(admin.Kubectl(ctx, "patch", "crate", name, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/keep"]}}`))
-		expectDone(admin.Kubectl(ctx, "delete", "crate", name, "-n", namespace, "--wait=false"))
-		expectDone(admin.Kubectl(ctx, "patch", "crate", name, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(admin.Kubectl(ctx, "patch", "crate", name, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/keep"]}}`))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crate", name, "-n", namespace, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "patch", "crate", name, "-n", namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
 	},
 }
 
@@ -125,11 +126,11 @@ webhooks:
 // waits until it is recorded.
 func crate(ctx SpecContext, name string) (namespace, uid string) {
 	GinkgoHelper()
-	namespace = newNamespace(ctx)
-	apply(ctx, fmt.Sprintf("{apiVersion: stores.example/v1, kind: Crate, metadata: {name: %s, namespace: %s}, spec: {size: 1}}", name, namespace))
+	namespace = must.Namespace(ctx, admin, "place")
+	must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: stores.example/v1, kind: Crate, metadata: {name: %s, namespace: %s}, spec: {size: 1}}", name, namespace))
 	uid = uidOf(ctx, stored("crates"), namespace, name)
-	apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: part, namespace: %s, ownerReferences: [{apiVersion: stores.example/v1, kind: Crate, name: %s, uid: %s}]}, data: {a: b}}", namespace, name, uid))
-	apply(ctx, fmt.Sprintf("{apiVersion: stores.example/v1, kind: Crate, metadata: {name: %s, namespace: %s}, spec: {size: 2}}", name, namespace))
+	must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: part, namespace: %s, ownerReferences: [{apiVersion: stores.example/v1, kind: Crate, name: %s, uid: %s}]}, data: {a: b}}", namespace, name, uid))
+	must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: stores.example/v1, kind: Crate, metadata: {name: %s, namespace: %s}, spec: {size: 2}}", name, namespace))
 	Eventually(func(g Gomega) {
 		set := latestSet(ctx, "crates.stores.example", namespace, name)
 		g.Expect(set.ID).NotTo(BeEmpty())
@@ -190,7 +191,7 @@ var _ = Describe("A bypass", func() {
 
 	It("is not what Holdfast was asked about", func(ctx SpecContext) {
 		namespace, uid := crate(ctx, "asked")
-		expectDone(admin.Kubectl(ctx, "delete", "crate", "asked", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crate", "asked", "-n", namespace))
 		Eventually(func(g Gomega) {
 			records, err := store.List(ctx, snapshot.Filter{UID: types.UID(uid)})
 			g.Expect(err).NotTo(HaveOccurred())

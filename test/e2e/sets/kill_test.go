@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const (
@@ -111,8 +112,8 @@ func (c *churn) expectTogether(ctx context.Context, set snapshot.SetRecord, uid 
 var _ = Describe("kill -9 at random moments", func() {
 	It("leaves a complete set whose members belong together of what is deleted while its dependents change", func(ctx SpecContext) {
 		random := rand.New(rand.NewPCG(uint64(GinkgoRandomSeed()), 7)) //nolint:gosec // moments, not secrets
-		parts := &churn{namespace: newNamespace(ctx)}
-		apply(ctx, fmt.Sprintf("{apiVersion: stores.example/v1, kind: Crate, metadata: {name: busy, namespace: %s}, spec: {size: 1}}", parts.namespace))
+		parts := &churn{namespace: must.Namespace(ctx, admin, "place")}
+		must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: stores.example/v1, kind: Crate, metadata: {name: busy, namespace: %s}, spec: {size: 1}}", parts.namespace))
 		uid := uidOf(ctx, stored("crates"), parts.namespace, "busy")
 		changing, still := context.WithCancel(ctx)
 		var running sync.WaitGroup

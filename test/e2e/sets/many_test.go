@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // many is how many instances a definition, or a namespace, has.
@@ -104,7 +105,7 @@ func savedOf(ctx context.Context, namespace string, uids map[types.UID]bool) map
 
 var _ = Describe("500 instances", func() {
 	It("are saved before they go with their namespace", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "place")
 		expectAllOrNothing(ctx, namespace, "namespace", namespace)
 	})
 
@@ -113,6 +114,6 @@ var _ = Describe("500 instances", func() {
 			Eventually(func() int { return admin.Kubectl(ctx, "get", "crd", "pallets.stores.example").Code }).ShouldNot(BeZero())
 			define(ctx, "pallets", "Pallet")
 		})
-		expectAllOrNothing(ctx, newNamespace(ctx), "crd", "pallets.stores.example")
+		expectAllOrNothing(ctx, must.Namespace(ctx, admin, "place"), "crd", "pallets.stores.example")
 	})
 })

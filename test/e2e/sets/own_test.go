@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("What is deleted from the store by hand", func() {
@@ -31,7 +32,7 @@ var _ = Describe("What is deleted from the store by hand", func() {
 		Eventually(is).WithArguments(ctx, "holdfast-snapshot-"+set.Root).Should(BeZero())
 		Eventually(is).WithArguments(ctx, "holdfast-set-"+set.ID).Should(BeZero())
 
-		expectDone(admin.Kubectl(ctx, "delete", "crate", "kept", "-n", namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crate", "kept", "-n", namespace))
 		Eventually(func(g Gomega) {
 			record, err := store.Describe(ctx, set.Root)
 			g.Expect(err).NotTo(HaveOccurred())
@@ -42,7 +43,7 @@ var _ = Describe("What is deleted from the store by hand", func() {
 		Expect(r.Stderr).To(And(ContainSubstring("holds the latest set of crate "+namespace+"/kept, which is gone"), ContainSubstring("holdfast recovery restore "+set.Root)))
 		Expect(is(ctx, "holdfast-set-"+set.ID)).To(BeZero())
 		By("bringing it back, after which it may go")
-		expectDone(admin.Holdfast(ctx, "recovery", "restore", set.Root, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", set.Root, "--yes"))
 		Eventually(func() int {
 			return admin.Kubectl(ctx, "delete", "secret", "holdfast-set-"+set.ID, "-n", holdfast.Namespace).Code
 		}).Should(BeZero())

@@ -12,6 +12,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -46,10 +47,10 @@ func install(ctx SpecContext, shape standin.Shape) *standin.Operator {
 		stop()
 		<-ended
 		for _, kind := range []string{"secrets", "configmaps", "persistentvolumeclaims"} {
-			expectDone(admin.Kubectl(ctx, "delete", kind, "--all", "-n", house, "--wait=false"))
+			must.Succeed(admin.Kubectl(ctx, "delete", kind, "--all", "-n", house, "--wait=false"))
 			// No node ever uses a claim; nobody takes its finalizer away.
 		}
-		expectDone(admin.Kubectl(ctx, "delete", "secrets", "--all", "-n", operators))
+		must.Succeed(admin.Kubectl(ctx, "delete", "secrets", "--all", "-n", operators))
 	})
 	return o
 }
@@ -84,7 +85,7 @@ var _ = Describe("The set of an Astarte", func() {
 
 			By("its deletion, which finds the set taken already")
 			r := admin.Kubectl(ctx, "delete", "astarte", "one", "-n", house, "--wait=false")
-			expectDone(r)
+			must.Succeed(r)
 			Expect(r.Stderr).To(And(ContainSubstring("could be brought back only partly: of persistentvolumeclaims one-"), ContainSubstring("saved astarte "+house+"/one before its deletion")))
 			// It may have been saved while it was going; what it was is still there.
 			Expect(strings.Join(membersOf(ctx, id), "\n") + "\n").To(Equal(string(want)))
@@ -93,7 +94,7 @@ var _ = Describe("The set of an Astarte", func() {
 
 	It("says what may not be read, and is not complete then", func(ctx SpecContext) {
 		o := install(ctx, standin.Shapes()[1])
-		place := newNamespace(ctx)
+		place := must.Namespace(ctx, admin, "place")
 		Expect(o.CreateAstarte(ctx, admin, place, "hidden")).To(Succeed())
 		Eventually(func(g Gomega) {
 			set := latestSet(ctx, astartes, place, "hidden")
@@ -103,7 +104,7 @@ var _ = Describe("The set of an Astarte", func() {
 		}).Should(Succeed())
 		Eventually(metric).WithArguments(ctx, `holdfast_guarded_objects_without_recent_set{resource="`+astartes+`"}`).Should(BeNumerically(">=", 1))
 		r := admin.Kubectl(ctx, "delete", "astarte", "hidden", "-n", place, "--wait=false")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(strings.Join(strings.Fields(strings.ReplaceAll(r.Stderr, "Warning: holdfast:", "")), " ")).To(ContainSubstring("Secrets of namespace " + place + " may not be read"))
 	})
 })

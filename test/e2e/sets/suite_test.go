@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var update = flag.Bool("update", false, "write the golden lists anew")
@@ -36,7 +37,6 @@ var (
 	kube     kubernetes.Interface
 	store    *snapshot.Store
 	admin    harness.Runner
-	serial   int
 )
 
 func TestSets(t *testing.T) {
@@ -82,7 +82,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	admin = harness.Runner{Cluster: cluster, Kubeconfig: cluster.Kubeconfig}
 	for _, namespace := range []string{house, operators} {
-		expectDone(admin.Kubectl(ctx, "create", "namespace", namespace))
+		must.Succeed(admin.Kubectl(ctx, "create", "namespace", namespace))
 	}
 	holdfast, err = harness.Install(ctx, cluster, harness.Options{
 		Profiles:     []string{"astarte", "nuodb"},
@@ -96,7 +96,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	store, err = snapshot.NewStore(kube, meta, holdfast.Namespace, time.Now)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-	apply(ctx, storesRights)
+	must.Apply(ctx, admin, storesRights)
 	for plural, kind := range map[string]string{"crates": "Crate", "pallets": "Pallet"} {
 		define(ctx, plural, kind)
 	}
@@ -114,7 +114,7 @@ var _ = JustAfterEach(func() {
 // define makes a kind of group stores.example known.
 func define(ctx context.Context, plural, kind string) {
 	GinkgoHelper()
-	apply(ctx, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+	must.Apply(ctx, admin, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: %[1]s.stores.example}
 spec:
@@ -127,25 +127,6 @@ spec:
 	Eventually(func() int {
 		return admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", plural+".stores.example").Code
 	}).Should(BeZero())
-}
-
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
-}
-
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
-// newNamespace makes an empty namespace and returns its name.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	serial++
-	name := fmt.Sprintf("place-%d", serial)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
 }
 
 func stored(plural string) schema.GroupVersionResource {

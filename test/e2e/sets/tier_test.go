@@ -11,13 +11,14 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const tiers = "servicetiers.cp.nuodb.com"
 
 var _ = Describe("The set of a tier", func() {
 	It("has its features, and who uses it in which revision; one can be taken at will", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "place")
 		const kind = "{apiVersion: cp.nuodb.com/v1beta1, kind: %s, metadata: {name: %s}, spec: %s}"
 		for _, o := range [][]any{
 			{"HelmFeature", "fast", "{}"},
@@ -25,7 +26,7 @@ var _ = Describe("The set of a tier", func() {
 			{"ServiceTier", "small", "{features: [{name: fast}]}"},
 			{"Domain", "home", "{type: {tierRef: {name: small, revision: '3'}}}"},
 		} {
-			expectDone(admin.RunInput(ctx, fmt.Sprintf(kind, o...), "kubectl", "create", "-n", namespace, "-f", "-"))
+			must.Succeed(admin.RunInput(ctx, fmt.Sprintf(kind, o...), "kubectl", "create", "-n", namespace, "-f", "-"))
 		}
 		want := []string{
 			"domains.cp.nuodb.com " + namespace + "/home (name) pinned to 3",
@@ -43,7 +44,7 @@ var _ = Describe("The set of a tier", func() {
 
 		By("taking one now, which finds it taken")
 		r := admin.Holdfast(ctx, "recovery", "snapshot", "servicetier", "small", "-n", namespace, "-o", "json")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring(set.ID))
 		record, err := store.Describe(ctx, set.Root)
 		Expect(err).NotTo(HaveOccurred())

@@ -15,13 +15,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("The history", func() {
 	It("of 1,000 changes is listed in under a second, and is cut to less than 20 times the object's size", func(ctx SpecContext) {
 		Expect(holdfast.Stop()).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(holdfast.Start(ctx)).To(Succeed()) })
-		made := create(ctx, notes(), newNamespace(ctx), "busy", map[string]any{"text": strings.Repeat("some of it repeats. ", 150)})
+		made := create(ctx, notes(), must.Namespace(ctx, admin, "team"), "busy", map[string]any{"text": strings.Repeat("some of it repeats. ", 150)})
 		raw, err := made.MarshalJSON()
 		Expect(err).NotTo(HaveOccurred())
 		var saving sync.WaitGroup
@@ -50,17 +51,17 @@ var _ = Describe("The history", func() {
 		}).Should(BeNumerically("<", time.Second))
 
 		// What is registered would ask Holdfast, which is away.
-		done(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
 		dry := admin.Holdfast(ctx, "recovery", "prune", "--dry-run")
-		done(dry)
+		must.Succeed(dry)
 		Expect(dry.Stderr).To(ContainSubstring("990 snapshots would go"))
 		Expect(saved(ctx, made)).To(HaveLen(1000))
 		unasked := admin.Holdfast(ctx, "recovery", "prune")
 		Expect(unasked.Code).To(Equal(4), unasked.Stderr)
 		Expect(saved(ctx, made)).To(HaveLen(1000))
 		pinned := saved(ctx, made)[500].ID
-		done(admin.Holdfast(ctx, "recovery", "pin", pinned, "--reason", "to look at"))
-		done(admin.Holdfast(ctx, "recovery", "prune", "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "pin", pinned, "--reason", "to look at"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "prune", "--yes"))
 		left := saved(ctx, made)
 		Expect(left).To(HaveLen(11))
 		Expect(left[10].ID).To(Equal(pinned))
@@ -77,7 +78,7 @@ var _ = Describe("The history", func() {
 	})
 
 	It("is kept within its bounds by 'serve', and counted", func(ctx SpecContext) {
-		made := create(ctx, notes(), newNamespace(ctx), "busy", map[string]any{})
+		made := create(ctx, notes(), must.Namespace(ctx, admin, "team"), "busy", map[string]any{})
 		for i := range 15 {
 			version := made.DeepCopy()
 			version.Object["spec"] = map[string]any{"change": fmt.Sprint(i)}
@@ -104,7 +105,7 @@ var _ = Describe("The latest copy of what is gone", func() {
 		Expect(err.Error()).To(ContainSubstring(text))
 	}
 	It("is not deleted, nor is the namespace that holds it; older ones are", func(ctx SpecContext) {
-		made := create(ctx, notes(), newNamespace(ctx), "lost", map[string]any{})
+		made := create(ctx, notes(), must.Namespace(ctx, admin, "team"), "lost", map[string]any{})
 		older := made.DeepCopy()
 		older.Object["spec"] = map[string]any{"older": "yes"}
 		_, err := store.Save(ctx, notes().GroupResource(), older, snapshot.Provenance{Operation: "change"})
@@ -125,21 +126,21 @@ var _ = Describe("The latest copy of what is gone", func() {
 		_ = remove(ctx, secrets(), holdfast.Namespace, name(1)) // the collection may have taken it
 		Expect(saved(ctx, made)).To(HaveLen(1))
 
-		done(admin.Holdfast(ctx, "recovery", "restore", records[0].ID, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", records[0].ID, "--yes"))
 		Expect(remove(ctx, secrets(), holdfast.Namespace, name(0))).To(Succeed())
 	})
 
 	It("may be deleted together with Holdfast's registration, whatever has become of Holdfast", func(ctx SpecContext) {
-		made := create(ctx, notes(), newNamespace(ctx), "lost", map[string]any{})
+		made := create(ctx, notes(), must.Namespace(ctx, admin, "team"), "lost", map[string]any{})
 		Expect(remove(ctx, notes(), made.GetNamespace(), "lost")).To(Succeed())
 		Expect(holdfast.Kill()).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { Expect(holdfast.Start(ctx)).To(Succeed()) })
 		name := "holdfast-snapshot-" + saved(ctx, made)[0].ID
 		Expect(remove(ctx, secrets(), holdfast.Namespace, name)).To(MatchError(ContainSubstring("own.holdfast.dev")))
 		// All that is needed to repair it passes.
-		done(admin.Kubectl(ctx, "create", "secret", "generic", "other", "-n", holdfast.Namespace))
-		done(admin.Kubectl(ctx, "delete", "secret", "other", "-n", holdfast.Namespace))
-		done(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
+		must.Succeed(admin.Kubectl(ctx, "create", "secret", "generic", "other", "-n", holdfast.Namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "secret", "other", "-n", holdfast.Namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
 		Eventually(func() error { return remove(ctx, secrets(), holdfast.Namespace, name) }).Should(Succeed())
 	})
 })

@@ -22,6 +22,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // failures is how many saves failed, by the metric.
@@ -40,7 +41,7 @@ func failures(ctx context.Context) int {
 // that either it is there, or a readable snapshot of it is. It says how many went.
 func deleteMany(ctx context.Context, resource schema.GroupVersionResource, n int) int {
 	GinkgoHelper()
-	namespace := newNamespace(ctx)
+	namespace := must.Namespace(ctx, admin, "team")
 	made := make([]*unstructured.Unstructured, n)
 	for i := range made {
 		made[i] = create(ctx, resource, namespace, fmt.Sprintf("n%d", i), map[string]any{"i": int64(i)})
@@ -73,23 +74,23 @@ func deleteMany(ctx context.Context, resource schema.GroupVersionResource, n int
 
 var _ = Describe("With a store that fails", func() {
 	It("because the quota is used up, what must be saved stays, and what need not goes, counted and with a warning", func(ctx SpecContext) {
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		const quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: full}, spec: {hard: {count/secrets: '0'}}}"
-		done(admin.RunInput(ctx, quota, "kubectl", "create", "-n", holdfast.Namespace, "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, quota, "kubectl", "create", "-n", holdfast.Namespace, "-f", "-"))
 		DeferCleanup(func(ctx SpecContext) {
-			done(admin.Kubectl(ctx, "delete", "resourcequota", "full", "-n", holdfast.Namespace))
+			must.Succeed(admin.Kubectl(ctx, "delete", "resourcequota", "full", "-n", holdfast.Namespace))
 		})
 		Expect(deleteMany(ctx, notes(), 5)).To(BeZero())
 		create(ctx, drafts(), namespace, "draft", map[string]any{})
 		before := failures(ctx)
 		r := admin.Kubectl(ctx, "delete", "draft", "draft", "-n", namespace)
-		done(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(And(ContainSubstring("could not save draft "+namespace+"/draft before its deletion"), ContainSubstring("exceeded quota")))
 		Expect(failures(ctx)).To(BeNumerically(">", before))
 	})
 
 	It("because its rights were taken away", func(ctx SpecContext) {
-		done(admin.Kubectl(ctx, "delete", "rolebinding", "holdfast", "-n", holdfast.Namespace))
+		must.Succeed(admin.Kubectl(ctx, "delete", "rolebinding", "holdfast", "-n", holdfast.Namespace))
 		DeferCleanup(func(ctx SpecContext) { Expect(holdfast.Apply(ctx)).To(Succeed()) })
 		Expect(deleteMany(ctx, notes(), 5)).To(BeZero())
 		Expect(deleteMany(ctx, drafts(), 5)).To(Equal(5))
@@ -123,7 +124,7 @@ var _ = Describe("With a store that fails", func() {
 	})
 
 	It("because many write to the same snapshots at once", func(ctx SpecContext) {
-		made := create(ctx, notes(), newNamespace(ctx), "wanted", map[string]any{})
+		made := create(ctx, notes(), must.Namespace(ctx, admin, "team"), "wanted", map[string]any{})
 		record, err := store.Save(ctx, notes().GroupResource(), made, snapshot.Provenance{Operation: "change"})
 		Expect(err).NotTo(HaveOccurred())
 		storm, end := context.WithCancel(ctx)

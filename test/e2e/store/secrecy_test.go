@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // metricsOf is the text of Holdfast's metrics.
@@ -36,9 +37,9 @@ var _ = Describe("The values of a Secret", func() {
 	It("are nowhere but in Secrets, unless they are asked for", func(ctx SpecContext) {
 		const marker = "m4rk3r-of-a-secret"
 		encoded := base64.StdEncoding.EncodeToString([]byte(marker))
-		namespace := newNamespace(ctx)
+		namespace := must.Namespace(ctx, admin, "team")
 		manifest := fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: password, namespace: %s}, data: {password: %s}}", namespace, encoded)
-		done(admin.RunInput(ctx, manifest, "kubectl", "apply", "-f", "-")) // with the annotation of what was applied
+		must.Succeed(admin.RunInput(ctx, manifest, "kubectl", "apply", "-f", "-")) // with the annotation of what was applied
 		made, err := client.Resource(secrets()).Namespace(namespace).Get(ctx, "password", metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
 
@@ -48,7 +49,7 @@ var _ = Describe("The values of a Secret", func() {
 			written.WriteString(strings.Join(args, " ") + "\n" + r.Output)
 			return r
 		}
-		done(run("kubectl", "delete", "secret", "password", "-n", namespace))
+		must.Succeed(run("kubectl", "delete", "secret", "password", "-n", namespace))
 		id := saved(ctx, made)[0].ID
 		snapshotSecret := "holdfast-snapshot-" + id
 		for _, args := range [][]string{
@@ -68,7 +69,7 @@ var _ = Describe("The values of a Secret", func() {
 		} {
 			run("holdfast", append([]string{"recovery"}, args...)...)
 		}
-		done(run("kubectl", "describe", "secret", snapshotSecret, "-n", holdfast.Namespace))
+		must.Succeed(run("kubectl", "describe", "secret", snapshotSecret, "-n", holdfast.Namespace))
 		// Damaged, its error tells nothing either.
 		kept, err := kube.CoreV1().Secrets(holdfast.Namespace).Get(ctx, snapshotSecret, metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // noise is n bytes that do not compress, the same each time.
@@ -96,7 +97,7 @@ var _ = Describe("What is large or has an odd name", func() {
 		It("comes back byte for byte: "+what, func(ctx SpecContext) {
 			namespace := ""
 			if !c.global {
-				namespace = newNamespace(ctx)
+				namespace = must.Namespace(ctx, admin, "team")
 			}
 			api := client.Resource(c.gvr).Namespace(namespace)
 			made, err := api.Create(ctx, c.object(), metav1.CreateOptions{})
@@ -128,7 +129,7 @@ var _ = Describe("What is large or has an odd name", func() {
 			if c.gvr.Resource == "customresourcedefinitions" {
 				return
 			}
-			done(admin.Holdfast(ctx, "recovery", "restore", records[0].ID, "--yes"))
+			must.Succeed(admin.Holdfast(ctx, "recovery", "restore", records[0].ID, "--yes"))
 			back, err := api.Get(ctx, made.GetName(), metav1.GetOptions{})
 			Expect(err).NotTo(HaveOccurred())
 			for _, field := range []string{"spec", "data", "rules"} {

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const profile = `apiVersion: holdfast.dev/v1alpha1
@@ -69,7 +70,6 @@ var (
 	kube     kubernetes.Interface
 	store    *snapshot.Store
 	admin    harness.Runner
-	namesake int
 )
 
 func notes() schema.GroupVersionResource {
@@ -111,9 +111,9 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	store, err = snapshot.NewStore(kube, meta, holdfast.Namespace, time.Now)
 	Expect(err).NotTo(HaveOccurred())
 	admin = holdfast.Admin()
-	apply(ctx, fmt.Sprintf(crd, "note", "Note")+fmt.Sprintf(crd, "draft", "Draft")+rights)
+	must.Apply(ctx, admin, fmt.Sprintf(crd, "note", "Note")+fmt.Sprintf(crd, "draft", "Draft")+rights)
 	for _, name := range []string{"notes", "drafts"} {
-		done(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", name+".store.example"))
+		must.Succeed(admin.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s", "crd", name+".store.example"))
 	}
 	Expect(holdfast.Start(ctx)).To(Succeed())
 	DeferCleanup(func() { Expect(holdfast.Stop()).To(Succeed()) })
@@ -125,27 +125,6 @@ var _ = JustAfterEach(func() {
 		AddReportEntry("log of holdfast", fmt.Sprint(err, "\n", log))
 	}
 })
-
-// apply creates objects as an administrator.
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	done(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "-f", "-"))
-}
-
-// done fails unless the command succeeded.
-func done(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
-// newNamespace makes an empty namespace and returns its name.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("team-%d", namesake)
-	done(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
-}
 
 // create makes a Note or a Draft with that spec, and returns it as it is then.
 func create(ctx context.Context, resource schema.GroupVersionResource, namespace, name string, spec map[string]any) *unstructured.Unstructured {

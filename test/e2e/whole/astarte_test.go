@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // installAstarte makes the kinds of one version of the operator known, without
@@ -32,7 +33,7 @@ func installAstarte(ctx SpecContext, version string) {
 		unstructured.RemoveNestedField(crd.Object, "spec", "conversion")
 		out, err := yaml.Marshal(crd.Object)
 		Expect(err).NotTo(HaveOccurred())
-		apply(ctx, string(out))
+		must.Apply(ctx, admin, string(out))
 		names = append(names, crd.GetName())
 	}
 	Expect(harness.Served(ctx, cluster.Config, names...)).To(Succeed())
@@ -70,9 +71,9 @@ var _ = Describe("An Astarte", func() {
 		It("with a Cassandra of its own stays, with its namespace and definition; one without goes, saved: operator "+operator, func(ctx SpecContext) {
 			installAstarte(ctx, operator)
 			for _, version := range versions {
-				house := newNamespace(ctx)
+				house := must.Namespace(ctx, admin, "house")
 				for name, cassandra := range map[string]string{"said": "{deploy: true}", "unsaid": "{storage: {size: 1Gi}}", "external": "{deploy: false}"} {
-					expectDone(admin.RunInput(ctx, fmt.Sprintf("{apiVersion: api.astarte-platform.org/%s, kind: Astarte, metadata: {name: %s}, spec: {cassandra: %s}}", version, name, cassandra), "kubectl", "create", "-n", house, "-f", "-"))
+					must.Succeed(admin.RunInput(ctx, fmt.Sprintf("{apiVersion: api.astarte-platform.org/%s, kind: Astarte, metadata: {name: %s}, spec: {cassandra: %s}}", version, name, cassandra), "kubectl", "create", "-n", house, "-f", "-"))
 				}
 				for _, name := range []string{"said", "unsaid"} {
 					r := admin.Kubectl(ctx, "delete", "astarte", name, "-n", house)
@@ -81,7 +82,7 @@ var _ = Describe("An Astarte", func() {
 					expectUntouched(ctx, astartes(version), house, name)
 				}
 				r := admin.Kubectl(ctx, "delete", "astarte", "external", "-n", house)
-				expectDone(r)
+				must.Succeed(r)
 				Expect(r.Stderr).To(ContainSubstring("saved astarte " + house + "/external before its deletion"))
 				Expect(saved(ctx, "astartes.api.astarte-platform.org")).To(ContainElement(house + "/external"))
 
@@ -95,7 +96,7 @@ var _ = Describe("An Astarte", func() {
 					ContainSubstring("instances in namespace"), ContainSubstring("holdfast has fenced Helm release astarte-operator/astarte"),
 				))
 				r = admin.Holdfast(ctx, "explain", "astarte", "said", "-n", house)
-				expectDone(r)
+				must.Succeed(r)
 				Expect(r.Stdout).To(And(ContainSubstring("A delete would be REFUSED"), ContainSubstring("could not be brought back"), ContainSubstring("Recoverable: no, because its Cassandra runs inside it"), ContainSubstring("the same answer")))
 			}
 		})
@@ -103,13 +104,13 @@ var _ = Describe("An Astarte", func() {
 
 	It("of version v2alpha1, which has no Cassandra of its own, goes; its Flow is guarded under its new group", func(ctx SpecContext) {
 		installAstarte(ctx, "v2alpha1")
-		house := newNamespace(ctx)
-		expectDone(admin.RunInput(ctx, "{apiVersion: api.astarte-platform.org/v2alpha1, kind: Astarte, metadata: {name: a}, spec: {cassandra: {}}}", "kubectl", "create", "-n", house, "-f", "-"))
-		expectDone(admin.RunInput(ctx, "{apiVersion: flow.astarte-platform.org/v2alpha1, kind: Flow, metadata: {name: f}, spec: {}}", "kubectl", "create", "-n", house, "-f", "-"))
+		house := must.Namespace(ctx, admin, "house")
+		must.Succeed(admin.RunInput(ctx, "{apiVersion: api.astarte-platform.org/v2alpha1, kind: Astarte, metadata: {name: a}, spec: {cassandra: {}}}", "kubectl", "create", "-n", house, "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, "{apiVersion: flow.astarte-platform.org/v2alpha1, kind: Flow, metadata: {name: f}, spec: {}}", "kubectl", "create", "-n", house, "-f", "-"))
 		awaitListed(ctx, house)
 		Expect(admin.Kubectl(ctx, "delete", "namespace", house).Stderr).To(ContainSubstring("holds 2 guarded objects: astarte " + house + "/a, flow " + house + "/f."))
-		expectDone(admin.Kubectl(ctx, "delete", "astarte", "a", "-n", house))
-		expectDone(admin.Kubectl(ctx, "delete", "flow", "f", "-n", house))
+		must.Succeed(admin.Kubectl(ctx, "delete", "astarte", "a", "-n", house))
+		must.Succeed(admin.Kubectl(ctx, "delete", "flow", "f", "-n", house))
 		Expect(saved(ctx, "flows.flow.astarte-platform.org")).To(ContainElement(house + "/f"))
 	})
 })
@@ -143,12 +144,12 @@ spec:
 		info, err := os.Stat(manifest)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(info.Size()).To(BeNumerically(">", 1_200_000))
-		expectDone(admin.Kubectl(ctx, "create", "-f", manifest))
+		must.Succeed(admin.Kubectl(ctx, "create", "-f", manifest))
 		DeferCleanup(uninstall, "crates")
 		Expect(harness.Served(ctx, cluster.Config, "crates.stores.example")).To(Succeed())
 		before := saved(ctx, "customresourcedefinitions.apiextensions.k8s.io")
 		// The API server would have given up on a decision that takes 5 s.
-		expectDone(admin.Kubectl(ctx, "delete", "crd", "crates.stores.example"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", "crates.stores.example"))
 		Expect(saved(ctx, "customresourcedefinitions.apiextensions.k8s.io")).To(ConsistOf(append(before, "/crates.stores.example")))
 	})
 })

@@ -12,6 +12,8 @@ import (
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const crates = "crates.stores.example"
@@ -22,11 +24,11 @@ var _ = Describe("The definition of a guarded resource", func() {
 		DeferCleanup(uninstall, "crates")
 		var houses []string
 		for range 4 {
-			houses = append(houses, newNamespace(ctx))
+			houses = append(houses, must.Namespace(ctx, admin, "house"))
 			put(ctx, "Crate", houses[len(houses)-1], "one")
 		}
 		put(ctx, "Crate", houses[0], "two")
-		uid := object(ctx, definitions(), "", crates).GetUID()
+		uid := must.Object(ctx, client, definitions(), "", crates).GetUID()
 		before := saved(ctx, "customresourcedefinitions.apiextensions.k8s.io")
 
 		slices.Sort(houses)
@@ -49,7 +51,7 @@ var _ = Describe("The definition of a guarded resource", func() {
 		Expect(admin.Kubectl(ctx, "delete", "crd", crates, "--cascade=orphan").Code).To(Equal(1))
 
 		expectUntouched(ctx, definitions(), "", crates)
-		Expect(object(ctx, definitions(), "", crates).GetUID()).To(Equal(uid))
+		Expect(must.Object(ctx, client, definitions(), "", crates).GetUID()).To(Equal(uid))
 		for _, house := range houses {
 			expectUntouched(ctx, storesKind("crates"), house, "one")
 		}
@@ -57,14 +59,14 @@ var _ = Describe("The definition of a guarded resource", func() {
 
 		By("explaining it")
 		r = admin.Holdfast(ctx, "explain", "crd", crates)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(And(ContainSubstring("A delete would be REFUSED"), ContainSubstring("has 5 instances"), ContainSubstring("gives a dry-run delete the same answer")))
 
 		By("going, saved, when the last instance has gone")
 		for _, house := range houses {
-			expectDone(admin.Kubectl(ctx, "delete", "crates.stores.example", "--all", "-n", house))
+			must.Succeed(admin.Kubectl(ctx, "delete", "crates.stores.example", "--all", "-n", house))
 		}
-		expectDone(admin.Kubectl(ctx, "delete", "crd", crates))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", crates))
 		Expect(saved(ctx, "customresourcedefinitions.apiextensions.k8s.io")).To(ConsistOf(append(before, "/"+crates)))
 	})
 
@@ -73,19 +75,19 @@ var _ = Describe("The definition of a guarded resource", func() {
 		DeferCleanup(uninstall, "regions")
 		put(ctx, "Region", "", "north")
 		Expect(admin.Kubectl(ctx, "delete", "crd", "regions.stores.example").Stderr).To(ContainSubstring("has 1 instance, and"))
-		expectDone(admin.Kubectl(ctx, "patch", "region", "north", "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/hold"]}}`))
-		expectDone(admin.Kubectl(ctx, "delete", "region", "north", "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "patch", "region", "north", "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/hold"]}}`))
+		must.Succeed(admin.Kubectl(ctx, "delete", "region", "north", "--wait=false"))
 		Expect(admin.Kubectl(ctx, "delete", "crd", "regions.stores.example").Code).To(Equal(1))
-		expectDone(admin.Kubectl(ctx, "patch", "region", "north", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
-		expectDone(admin.Kubectl(ctx, "delete", "crd", "regions.stores.example"))
+		must.Succeed(admin.Kubectl(ctx, "patch", "region", "north", "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", "regions.stores.example"))
 	})
 
 	It("goes without a word in audit mode", func(ctx SpecContext) {
 		install(ctx, "drafts", "Draft", "Namespaced")
 		DeferCleanup(uninstall, "drafts")
-		put(ctx, "Draft", newNamespace(ctx), "one")
+		put(ctx, "Draft", must.Namespace(ctx, admin, "house"), "one")
 		r := admin.Kubectl(ctx, "delete", "crd", "drafts.stores.example")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).NotTo(ContainSubstring("refused"))
 		Eventually(holdfast.Logs).Should(MatchRegexp(`"msg":"Deletion let pass by the mode".*"rule":"crd".*has 1 instance.*"mode":"audit"`))
 	})
@@ -94,15 +96,15 @@ var _ = Describe("The definition of a guarded resource", func() {
 		install(ctx, "others", "Other", "Namespaced")
 		install(ctx, "crates", "Crate", "Namespaced")
 		DeferCleanup(uninstall, "crates")
-		put(ctx, "Other", newNamespace(ctx), "one")
+		put(ctx, "Other", must.Namespace(ctx, admin, "house"), "one")
 		holdfastDown(ctx)
-		expectDone(admin.Kubectl(ctx, "delete", "crd", "others.stores.example"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", "others.stores.example"))
 		r := admin.Kubectl(ctx, "delete", "crd", crates)
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring(`failed calling webhook "crd.holdfast.dev"`))
 		expectUntouched(ctx, definitions(), "", crates)
 		Expect(holdfast.Start(ctx)).To(Succeed())
-		expectDone(admin.Kubectl(ctx, "delete", "crd", crates))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crd", crates))
 	})
 })
 
@@ -115,7 +117,7 @@ var _ = Describe("A kind whose conversion webhook is dead", func() {
 		install(ctx, "shelves", "Shelf", "Namespaced")
 		install(ctx, "crates", "Crate", "Namespaced")
 		DeferCleanup(uninstall, "crates")
-		house, other, empty := newNamespace(ctx), newNamespace(ctx), newNamespace(ctx)
+		house, other, empty := must.Namespace(ctx, admin, "house"), must.Namespace(ctx, admin, "house"), must.Namespace(ctx, admin, "house")
 		DeferCleanup(func(ctx SpecContext) {
 			_, err := client.Resource(definitions()).Patch(ctx, "shelves.stores.example", types.MergePatchType, []byte(`{"spec":{"conversion":{"strategy":"None","webhook":null}}}`), metav1.PatchOptions{})
 			Expect(err).NotTo(HaveOccurred())
@@ -126,8 +128,8 @@ var _ = Describe("A kind whose conversion webhook is dead", func() {
 		})
 		put(ctx, "Shelf", house, "old")
 		put(ctx, "Shelf", house, "going")
-		expectDone(admin.Kubectl(ctx, "patch", "shelf", "going", "-n", house, "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/hold"]}}`))
-		expectDone(admin.Kubectl(ctx, "delete", "shelf", "going", "-n", house, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "patch", "shelf", "going", "-n", house, "--type=merge", "-p", `{"metadata":{"finalizers":["stores.example/hold"]}}`))
+		must.Succeed(admin.Kubectl(ctx, "delete", "shelf", "going", "-n", house, "--wait=false"))
 		put(ctx, "Crate", other, "fine")
 		awaitListed(ctx, house)
 		By("storing in another version than the one it is encoded in")
@@ -166,8 +168,8 @@ var _ = Describe("A kind whose conversion webhook is dead", func() {
 			}
 		}
 		By("another profile's and other namespaces")
-		expectDone(admin.Kubectl(ctx, "delete", "crate", "fine", "-n", other))
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", empty, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "crate", "fine", "-n", other))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", empty, "--wait=false"))
 		Expect(time.Since(started)).To(BeNumerically("<", 90*time.Second))
 	})
 })

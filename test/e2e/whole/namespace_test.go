@@ -10,23 +10,24 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // tierIn creates a service tier, and a database elsewhere that uses it.
 func tierIn(ctx SpecContext, namespace, user string) {
 	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: small}, spec: {}}", "kubectl", "create", "-n", namespace, "-f", "-"))
+	must.Succeed(admin.RunInput(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: ServiceTier, metadata: {name: small}, spec: {}}", "kubectl", "create", "-n", namespace, "-f", "-"))
 	if user == "" {
 		return
 	}
-	expectDone(admin.RunInput(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: db}, spec: {type: {tierRef: {name: small, namespace: "+namespace+"}}}}", "kubectl", "create", "-n", user, "-f", "-"))
+	must.Succeed(admin.RunInput(ctx, "{apiVersion: cp.nuodb.com/v1beta1, kind: Database, metadata: {name: db}, spec: {type: {tierRef: {name: small, namespace: "+namespace+"}}}}", "kubectl", "create", "-n", user, "-f", "-"))
 }
 
 var _ = Describe("A namespace", func() {
 	It("stays, with everything in it, while it holds what is in use", func(ctx SpecContext) {
-		house, other := newNamespace(ctx), newNamespace(ctx)
+		house, other := must.Namespace(ctx, admin, "house"), must.Namespace(ctx, admin, "house")
 		tierIn(ctx, house, other)
-		expectDone(admin.Kubectl(ctx, "create", "configmap", "thing", "-n", house))
+		must.Succeed(admin.Kubectl(ctx, "create", "configmap", "thing", "-n", house))
 		awaitListed(ctx, house)
 
 		r := admin.Kubectl(ctx, "delete", "namespace", house)
@@ -39,16 +40,16 @@ var _ = Describe("A namespace", func() {
 
 		By("explaining it")
 		r = admin.Holdfast(ctx, "explain", "namespace", house)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(And(ContainSubstring("A delete would be REFUSED"), ContainSubstring("holds 1 guarded object"), ContainSubstring("gives a dry-run delete the same answer")))
 
 		By("going, with what it holds saved first, when nobody uses it any more")
-		expectDone(admin.Kubectl(ctx, "delete", "database", "db", "-n", other))
+		must.Succeed(admin.Kubectl(ctx, "delete", "database", "db", "-n", other))
 		r = admin.Kubectl(ctx, "delete", "namespace", house, "--wait=false")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(ContainSubstring("saved 1 guarded objects"))
 		Expect(saved(ctx, "servicetiers.cp.nuodb.com")).To(ContainElement(house + "/small"))
-		Eventually(object).WithArguments(ctx, namespaces(), "", house).WithTimeout(time.Minute).Should(BeNil())
+		Eventually(must.Object).WithArguments(ctx, client, namespaces(), "", house).WithTimeout(time.Minute).Should(BeNil())
 	})
 
 	It("stays for any object where the profile says so, and goes where it says never", func(ctx SpecContext) {
@@ -56,19 +57,19 @@ var _ = Describe("A namespace", func() {
 		install(ctx, "labels", "Label", "Namespaced")
 		DeferCleanup(uninstall, "crates")
 		DeferCleanup(uninstall, "labels")
-		house, other := newNamespace(ctx), newNamespace(ctx)
+		house, other := must.Namespace(ctx, admin, "house"), must.Namespace(ctx, admin, "house")
 		put(ctx, "Crate", house, "one")
 		put(ctx, "Label", other, "one")
 		awaitListed(ctx, house)
 		r := admin.Kubectl(ctx, "delete", "namespace", house)
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring("holds 1 guarded object: crate " + house + "/one."))
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", other, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", other, "--wait=false"))
 		Expect(saved(ctx, "labels.stores.example")).To(ContainElement(other + "/one"))
 	})
 
 	It("is known to hold something at once, also of a kind that came later", func(ctx SpecContext) {
-		house, later := newNamespace(ctx), newNamespace(ctx)
+		house, later := must.Namespace(ctx, admin, "house"), must.Namespace(ctx, admin, "house")
 		tierIn(ctx, house, "")
 		Eventually(listed).WithArguments(ctx, house).Should(BeTrue())
 		install(ctx, "crates", "Crate", "Namespaced")
@@ -77,23 +78,23 @@ var _ = Describe("A namespace", func() {
 		Eventually(listed).WithArguments(ctx, later).Should(BeTrue())
 
 		By("and no longer when the last object has gone")
-		expectDone(admin.Kubectl(ctx, "delete", "tier", "small", "-n", house))
+		must.Succeed(admin.Kubectl(ctx, "delete", "tier", "small", "-n", house))
 		Eventually(listed).WithArguments(ctx, house).Should(BeFalse())
 	})
 
 	It("without guarded objects goes while Holdfast is down; one with them does not", func(ctx SpecContext) {
-		house, other := newNamespace(ctx), newNamespace(ctx)
+		house, other := must.Namespace(ctx, admin, "house"), must.Namespace(ctx, admin, "house")
 		tierIn(ctx, house, "")
-		expectDone(admin.Kubectl(ctx, "create", "configmap", "thing", "-n", other))
+		must.Succeed(admin.Kubectl(ctx, "create", "configmap", "thing", "-n", other))
 		Eventually(listed).WithArguments(ctx, house).Should(BeTrue())
 		holdfastDown(ctx)
 		awaitListed(ctx, house)
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", other, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", other, "--wait=false"))
 		r := admin.Kubectl(ctx, "delete", "namespace", house)
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring(`failed calling webhook "namespace.holdfast.dev"`))
 		expectUntouched(ctx, namespaces(), "", house)
-		Eventually(object).WithArguments(ctx, namespaces(), "", other).WithTimeout(time.Minute).Should(BeNil())
+		Eventually(must.Object).WithArguments(ctx, client, namespaces(), "", other).WithTimeout(time.Minute).Should(BeNil())
 
 		By("being listed still when Holdfast has just come back")
 		Expect(holdfast.Start(ctx)).To(Succeed())

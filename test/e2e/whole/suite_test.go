@@ -20,7 +20,6 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -30,6 +29,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // What all specs share; BeforeSuite sets it. Each spec has namespaces, and
@@ -40,7 +40,6 @@ var (
 	client   dynamic.Interface
 	kube     kubernetes.Interface
 	admin    harness.Runner
-	namesake int
 )
 
 func TestWhole(t *testing.T) {
@@ -86,7 +85,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-	apply(ctx, storesRights)
+	must.Apply(ctx, admin, storesRights)
 	Expect(holdfast.Start(ctx)).To(Succeed())
 })
 
@@ -97,31 +96,10 @@ var _ = JustAfterEach(func() {
 	}
 })
 
-// apply creates objects as an administrator.
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
-}
-
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
-// newNamespace makes an empty namespace and returns its name.
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	namesake++
-	name := fmt.Sprintf("house-%d", namesake)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
-}
-
 // install makes a kind of group stores.example known: scope Namespaced or Cluster.
 func install(ctx context.Context, plural, kind, scope string) {
 	GinkgoHelper()
-	apply(ctx, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
+	must.Apply(ctx, admin, fmt.Sprintf(`apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
 metadata: {name: %[1]s.stores.example}
 spec:
@@ -152,24 +130,13 @@ func storesKind(plural string) schema.GroupVersionResource {
 // put creates an object of group stores.example.
 func put(ctx context.Context, kind, namespace, name string) {
 	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, fmt.Sprintf("{apiVersion: stores.example/v1, kind: %s, metadata: {name: %s, namespace: %q}, spec: {}}", kind, name, namespace), "kubectl", "create", "-f", "-"))
-}
-
-// object reads one object; nil when there is none.
-func object(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
-	GinkgoHelper()
-	o, err := client.Resource(resource).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	Expect(err).NotTo(HaveOccurred())
-	return o
+	must.Succeed(admin.RunInput(ctx, fmt.Sprintf("{apiVersion: stores.example/v1, kind: %s, metadata: {name: %s, namespace: %q}, spec: {}}", kind, name, namespace), "kubectl", "create", "-f", "-"))
 }
 
 // expectUntouched fails unless the object is there and not being deleted.
 func expectUntouched(ctx context.Context, resource schema.GroupVersionResource, namespace, name string) {
 	GinkgoHelper()
-	o := object(ctx, resource, namespace, name)
+	o := must.Object(ctx, client, resource, namespace, name)
 	Expect(o).NotTo(BeNil(), "%s %s is gone", resource.Resource, name)
 	Expect(o.GetDeletionTimestamp()).To(BeNil(), "%s %s is being deleted", resource.Resource, name)
 }
