@@ -31,10 +31,10 @@ func (r *Recovery) inTheWay(ctx context.Context, item *Item, live *unstructured.
 		item.refuse("it still exists and is Terminating; %s brings it back", undo)
 	case terminating(live):
 		item.refuse("another object of its name is Terminating; wait until that is gone, or bring that one back with %s", undo)
-	case isDefinition(item.Resource):
-		item.skip("it is there; an older definition does not replace it")
 	case madeFrom(live, record) && record.Journal.Open():
 		item.Action = ActionFinish
+	case isDefinition(item.Resource):
+		item.skip("it is there; an older definition does not replace it")
 	case live.GetUID() == record.UID && !item.plan.options.changes():
 		item.skip("it still exists, with the UID it was saved with")
 	case madeFrom(live, record) && !item.plan.options.changes():

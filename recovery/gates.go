@@ -137,12 +137,20 @@ func (r *Recovery) provoke(ctx context.Context, namespaces []string) (string, er
 	return "", nil
 }
 
-// ownersNext is called before an item whose dependents came before it: they
-// have to be there still, after the garbage collector has had its chance.
+// ownersNext is called before an item is created: what it belongs to has to be
+// there, and its dependents that came before it have to be there still, after
+// the garbage collector has had its chance.
 func (r *Recovery) ownersNext(ctx context.Context, plan *Plan, owner *Item, done map[*Item]*Outcome) error {
 	var namespaces []string
 	var before []*Item
-	for item, o := range done {
+	for _, item := range plan.Items {
+		o, ended := done[item]
+		if !ended {
+			continue
+		}
+		if o.Result == ResultFailed && plan.Set != nil && !owner.beforeOwner && owner.ownedBy(item) {
+			return fmt.Errorf("%s, to which it belongs, is not there as it was; mend that and run the command again", item)
+		}
 		if !item.beforeOwner || !item.ownedBy(owner) {
 			continue
 		}

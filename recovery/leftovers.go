@@ -11,26 +11,38 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// findLeftovers finds what is still there of what comes before its owner, and
-// names an owner that is gone: as soon as the owner's kind is served again, the
-// garbage collector would delete it, and the operator make another.
+// findLeftovers finds what is still there and names an owner that is gone, of
+// those that come back: as soon as the owner's kind is served again, the garbage
+// collector would delete it.
 func findLeftovers(plan *Plan) {
 	for _, item := range plan.Items {
-		if !item.beforeOwner || item.before == nil || item.Action == ActionRefuse {
+		if item.before == nil || item.Action == ActionRefuse {
 			continue
 		}
-		for _, owner := range plan.Items {
-			gone := owner.before == nil || owner.before.GetUID() != owner.uid
-			named := slices.ContainsFunc(item.before.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return ref.UID == owner.uid })
-			if gone && named {
-				item.dead = append(item.dead, owner.uid)
-				item.Reason += "; the reference to its owner, which is gone, is taken off first, or the garbage collector would delete it"
+		for _, ref := range item.before.GetOwnerReferences() {
+			if slices.ContainsFunc(plan.Items, func(owner *Item) bool { return owner.wasOwner(item, ref) }) {
+				item.dead = append(item.dead, ref.UID)
 			}
 		}
+		if len(item.dead) > 0 {
+			item.Reason += "; the reference to its owner, which is gone, is taken off first, or the garbage collector would delete it"
+		}
 	}
+}
+
+// wasOwner says that ref, of the object of item, names what bore the name of i
+// and is not there any more.
+func (i *Item) wasOwner(item *Item, ref metav1.OwnerReference) bool {
+	if i.snap == nil || (i.before != nil && i.before.GetUID() == ref.UID) {
+		return false
+	}
+	gv, err := schema.ParseGroupVersion(ref.APIVersion)
+	same := err == nil && gv.Group == i.groupResource().Group && ref.Kind == i.snap.Kind && ref.Name == i.Name
+	return ref.UID == i.uid || (same && (i.Namespace == "" || i.Namespace == item.Namespace))
 }
 
 // freeLeftovers takes the references to owners that are gone off what is still

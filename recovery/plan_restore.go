@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
+	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -48,11 +49,13 @@ func (r *Recovery) planItems(ctx context.Context, plan *Plan, snaps []*snapshot.
 		return plan.Set != nil && !plan.options.selects(i.groupResource(), i.Name)
 	})
 	from := map[string]string{} // object -> ID
+	var leftOut []*Item
 	for _, snap := range snaps {
+		item := newRestoreItem(plan, snap)
 		if !plan.options.selects(snap.GroupResource(), snap.Name) {
+			leftOut = append(leftOut, item)
 			continue
 		}
-		item := newRestoreItem(plan, snap)
 		other, twice := from[item.String()]
 		switch {
 		case twice && other == snap.ID:
@@ -71,6 +74,9 @@ func (r *Recovery) planItems(ctx context.Context, plan *Plan, snaps []*snapshot.
 		if err := r.planItem(ctx, plan, item); err != nil {
 			return err
 		}
+	}
+	if err := r.warnOfNewKeys(ctx, plan, leftOut); err != nil {
+		return err
 	}
 	findLeftovers(plan)
 	plan.sort()
@@ -113,22 +119,19 @@ func newRestoreItem(plan *Plan, snap *snapshot.Snapshot) *Item {
 // findOwners finds out which items come back before their owners.
 func (r *Recovery) findOwners(plan *Plan) {
 	for _, item := range plan.Items {
-		if item.snap == nil {
-			continue
-		}
-		for _, owner := range plan.Items {
-			if !item.ownedBy(owner) {
-				continue
-			}
-			g, ok := r.Profiles.Guarded(owner.snap.GroupResource())
-			if !ok {
-				continue
-			}
-			for _, m := range g.Closure {
-				item.beforeOwner = item.beforeOwner || (m.BeforeOwner && m.Resource == item.snap.GroupResource())
-			}
-		}
+		item.beforeOwner = slices.ContainsFunc(plan.Items, func(owner *Item) bool { return r.comesBefore(item, owner) })
 	}
+}
+
+// comesBefore says that item is to be there before owner, to which it belongs.
+func (r *Recovery) comesBefore(item, owner *Item) bool {
+	if item.snap == nil || !item.ownedBy(owner) {
+		return false
+	}
+	g, ok := r.Profiles.Guarded(owner.snap.GroupResource())
+	return ok && slices.ContainsFunc(g.Closure, func(m profile.Member) bool {
+		return m.BeforeOwner && m.Resource == item.snap.GroupResource()
+	})
 }
 
 // planItem finds out what is to be done for one item.

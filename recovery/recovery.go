@@ -121,6 +121,8 @@ type Plan struct {
 	Items   []*Item           `json:"items"`
 	// Notes say what is not among what was saved, and does not come back.
 	Notes []string `json:"notes,omitempty"`
+	// Warnings say what the selection of objects would bring about.
+	Warnings []string `json:"warnings,omitempty"`
 
 	options RestoreOptions
 }

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
@@ -65,11 +66,16 @@ func (r *Recovery) lookAgain(ctx context.Context, plan *Plan, done map[*Item]*Ou
 	}
 	for _, item := range plan.Items {
 		o := done[item]
-		if o.Result != ResultDone || item.target.Mapping == nil {
+		skipped := o.Result == ResultSkipped && item.before != nil
+		if (o.Result != ResultDone && !skipped) || item.target.Mapping == nil {
 			continue
 		}
 		live, err := r.client(item.target).Get(ctx, item.Name, metav1.GetOptions{})
 		switch {
+		case skipped && apierrors.IsNotFound(err):
+			o.Result, o.Err = ResultFailed, errors.New("it was there, and is not at the end; run the command again")
+		case skipped:
+			continue // it is not this run's
 		case err != nil:
 			o.Result, o.Err = ResultFailed, fmt.Errorf("it was brought back, and is not there at the end: %w; run the command again", err)
 		case live.GetUID() != o.NewUID:

@@ -130,12 +130,27 @@ func (o *recoveryRestore) runSet(ctx context.Context) error {
 		}
 		return fmt.Errorf("nothing was changed: %w", refused)
 	}
-	if o.dryRun || plan.Work() == 0 || !(confirmation{o.streams, o.yes}).possible() {
+	if o.dryRun || !(confirmation{o.streams, o.yes}).possible() {
 		return o.execute(ctx, c, r, plan)
 	}
+	return o.runRecorded(ctx, c, r, plan)
+}
+
+// runRecorded brings a set back and keeps a journal of the run.
+func (o *recoveryRestore) runRecorded(ctx context.Context, c *cluster, r *recovery.Recovery, plan *recovery.Plan) error {
 	keeper, err := c.journals(ctx)
 	if err != nil {
 		return c.explain(err)
+	}
+	if plan.Work() == 0 {
+		// A run that was killed after its last object has left its journal open.
+		unfinished, err := keeper.Peek(ctx, recovery.OperationRestore, plan.Set.Path())
+		if err != nil {
+			return c.explain(err)
+		}
+		if unfinished == nil {
+			return o.execute(ctx, c, r, plan)
+		}
 	}
 	work, ctx, err := keeper.Open(ctx, recovery.OperationRestore, plan.Set.Path(), "holdfast recovery restore --set "+plan.Set.ID)
 	if err != nil {

@@ -215,6 +215,9 @@ func planText(out io.Writer, plan *recovery.Plan) error {
 	for _, note := range plan.Notes {
 		w.line("  note: %s", note)
 	}
+	for _, warning := range plan.Warnings {
+		w.line("  warning: %s", warning)
+	}
 	if plan.Release != nil && w.err == nil {
 		w.err = releaseText(out, plan.Release)
 	}
