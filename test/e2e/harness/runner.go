@@ -31,6 +31,8 @@ type Runner struct {
 	Env []string
 	// Timeout ends a command that waits for what never comes; 2 minutes when zero.
 	Timeout time.Duration
+	// Started, if set, is given the process of each command.
+	Started func(*os.Process)
 }
 
 // As is the same Runner for another user's kubeconfig.
@@ -72,7 +74,13 @@ func (r Runner) RunInput(ctx context.Context, input, name string, args ...string
 	var stdout, stderr bytes.Buffer
 	var both ordered
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), io.MultiWriter(&stdout, &both), io.MultiWriter(&stderr, &both)
-	err := cmd.Run()
+	err := cmd.Start()
+	if err == nil {
+		if r.Started != nil {
+			r.Started(cmd.Process)
+		}
+		err = cmd.Wait()
+	}
 	result := Result{Stdout: stdout.String(), Stderr: stderr.String(), Output: both.buffer.String(), Code: cmd.ProcessState.ExitCode()}
 	var exit *exec.ExitError
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {

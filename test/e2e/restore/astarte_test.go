@@ -87,7 +87,13 @@ func (h *home) install(ctx context.Context) {
 // save saves the set of the Astarte and gives its ID.
 func (h *home) save(ctx context.Context) string {
 	GinkgoHelper()
-	r := admin.Holdfast(ctx, "recovery", "snapshot", astartes, "one", "-n", h.house, "--profiles", "astarte", "-o", "json")
+	return saveSet(ctx, astartes, "one", "-n", h.house, "--profiles", "astarte")
+}
+
+// saveSet saves the set of an object and gives its ID.
+func saveSet(ctx context.Context, args ...string) string {
+	GinkgoHelper()
+	r := admin.Holdfast(ctx, append([]string{"recovery", "snapshot", "-o", "json"}, args...)...)
 	expectDone(r)
 	var taken struct {
 		Items []struct {

@@ -36,6 +36,8 @@ var (
 	admin   harness.Runner
 	store   *snapshot.Store
 	serial  int
+	// early is what is looked at again at the end.
+	early *lasting
 )
 
 func TestRestore(t *testing.T) {
@@ -56,6 +58,13 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	expectDone(admin.Kubectl(ctx, "create", "namespace", holdfastNamespace))
 	Expect(store.Prepare(ctx)).To(Succeed())
+	early = begin(ctx)
+})
+
+var _ = AfterSuite(func(ctx SpecContext) {
+	if early != nil {
+		early.end(ctx)
+	}
 })
 
 func newNamespace(ctx context.Context) string {
