@@ -74,7 +74,7 @@ bench: build ## Measure Holdfast against the simplest webhooks on a real API ser
 	@bin/bench --index bin/index.txt --out docs/benchmarks.md
 
 .PHONY: bench-recovery
-bench-recovery: build ## Measure a rescue and a scan on a real API server; writes docs/benchmarks-recovery.md
+bench-recovery: build ## Measure a rescue, a restore and a scan on a real API server; writes docs/benchmarks-recovery.md
 	@go build -o bin/recovery-bench ./test/bench/rescue
 	@bin/recovery-bench --out docs/benchmarks-recovery.md
 

@@ -46,6 +46,19 @@ func (c *counting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return c.next.RoundTrip(r)
 }
 
+// String is how many there were, and of which kind.
+func (c *counting) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	total := 0
+	var verbs []string
+	for _, verb := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
+		total += c.n[verb]
+		verbs = append(verbs, fmt.Sprintf("%s %d", verb, c.n[verb]))
+	}
+	return fmt.Sprintf("%d (%s)", total, strings.Join(verbs, ", "))
+}
+
 // helm brings the operator back, and keeps how long that took.
 type helm struct {
 	install func(context.Context) error
@@ -128,15 +141,9 @@ func timed(ctx context.Context, admin harness.Runner, install func(context.Conte
 		return nil, err
 	}
 	took := time.Since(began)
-	total := 0
-	var verbs []string
-	for _, verb := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
-		total += calls.n[verb]
-		verbs = append(verbs, fmt.Sprintf("%s %d", verb, calls.n[verb]))
-	}
 	what := fmt.Sprintf("rescue of an Astarte with %d dependents", plan.Dependents())
 	return []string{
-		row(what+": requests", fmt.Sprintf("%d (%s)", total, strings.Join(verbs, ", ")), "-"),
+		row(what+": requests", calls.String(), "-"),
 		row(what+": time, without that of Helm", (took - h.took).Round(10*time.Millisecond).String(), "-"),
 		row("the same, with the operator's installation by Helm", took.Round(10*time.Millisecond).String(), "-"),
 	}, nil
