@@ -35,7 +35,7 @@ func (r *Recovery) served(ctx context.Context, snap *snapshot.Snapshot) (*meta.R
 	}
 	others, err := r.Mapper.RESTMappingsWithContext(ctx, kind)
 	if meta.IsNoMatchError(err) || (err == nil && len(others) == 0) {
-		return nil, fmt.Sprintf("the cluster has no resource %s (its CustomResourceDefinition is missing); install that first", snap.Resource), nil
+		return nil, fmt.Sprintf("the cluster has no resource %s (its CustomResourceDefinition is missing); install that first%s", snap.Resource, r.savedDefinition(ctx, snap.Resource)), nil
 	}
 	if err != nil {
 		return nil, "", err
@@ -49,6 +49,20 @@ func (r *Recovery) served(ctx context.Context, snap *snapshot.Snapshot) (*meta.R
 	}
 	return nil, fmt.Sprintf("the cluster serves %s no longer in version %s, only in %s; serve that version again in its CustomResourceDefinition, or create it by hand from 'holdfast recovery show %s'",
 		snap.Resource, gv.Version, strings.Join(versions, ", "), snap.ID), nil
+}
+
+// savedDefinition is how the definition of a resource comes back, if it is saved.
+func (r *Recovery) savedDefinition(ctx context.Context, resource string) string {
+	records, err := r.Snapshots.Find(ctx, definitionsResource().GroupResource(), "", resource)
+	if err != nil {
+		return "" // without this the refusal is still right
+	}
+	for i := range records {
+		if records[i].Problem == "" {
+			return ", with its operator or by 'holdfast recovery restore " + records[i].ID + "'"
+		}
+	}
+	return ""
 }
 
 // converts is a mapping of a version that is served, if the API server itself

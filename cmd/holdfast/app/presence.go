@@ -98,6 +98,9 @@ func (c *cluster) lookUp(ctx context.Context, gr schema.GroupResource, objects m
 	} else {
 		err = c.listAll(ctx, mapping.Resource, live)
 	}
+	if apierrors.IsNotFound(err) {
+		live, err = nil, nil // what discovery still tells of has gone with its definition
+	}
 	if err != nil {
 		return err
 	}

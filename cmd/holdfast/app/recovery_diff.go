@@ -84,7 +84,7 @@ func (o *recoveryDiffOptions) run(ctx context.Context, args []string) (bool, err
 	for _, id := range named {
 		snap, err := store.Get(ctx, id.id)
 		if err != nil {
-			return false, c.explain(unknownSnapshot(err))
+			return false, c.explain(unknownSnapshot(ctx, store, err, id.id))
 		}
 		if err := id.matches(&snap.Record); err != nil {
 			return false, err

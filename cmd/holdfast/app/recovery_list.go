@@ -7,11 +7,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -93,15 +97,33 @@ func (o *recoveryListOptions) run(ctx context.Context, args []string) error {
 	for _, err := range trouble {
 		_, _ = fmt.Fprintf(o.streams.ErrOut, "warning: %s\n", oneLine(err))
 	}
-	return o.print(list, c.holdfastNamespace)
+	where := ""
+	if len(list) == 0 {
+		where = c.where(ctx)
+	}
+	return o.print(list, where)
 }
 
-func (o *recoveryListOptions) print(list []listed, namespace string) error {
+// where says in which namespaces nothing was found: of the objects, if -n was
+// given, and of Holdfast.
+func (c *cluster) where(ctx context.Context) string {
+	text := "in namespace " + c.holdfastNamespace
+	if c.namespaceGiven {
+		text = fmt.Sprintf("of objects in namespace %s, in namespace %s", c.namespace, c.holdfastNamespace)
+	}
+	_, err := c.kube.CoreV1().Namespaces().Get(ctx, c.holdfastNamespace, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		text += ", which does not exist; if Holdfast's is another, name it with --holdfast-namespace"
+	}
+	return text
+}
+
+func (o *recoveryListOptions) print(list []listed, where string) error {
 	if o.output.structured() {
 		return printStructured(o.streams.Out, o.output.format, map[string]any{"items": list})
 	}
 	if len(list) == 0 {
-		_, err := fmt.Fprintf(o.streams.ErrOut, "No snapshots found in namespace %s.\n", namespace)
+		_, err := fmt.Fprintf(o.streams.ErrOut, "No snapshots found %s.\n", where)
 		return err
 	}
 	header := []string{"ID", "RESOURCE", "NAMESPACE", "NAME", "SAVED", "BY", "STATE", "NOW"}
@@ -168,38 +190,76 @@ func printable(text string) string {
 
 // selectRecords is the records that the arguments RESOURCE and NAME, and -n, select.
 func (c *cluster) selectRecords(ctx context.Context, store *snapshot.Store, args []string) ([]snapshot.Record, error) {
-	resource, name, err := resourceAndName(args)
+	chosen, err := c.choose(ctx, store, args)
 	if err != nil {
 		return nil, err
 	}
-	filter := snapshot.Filter{Name: name}
+	records, err := store.List(ctx, chosen.filter)
+	if err != nil {
+		return nil, err
+	}
+	records = slices.DeleteFunc(records, func(r snapshot.Record) bool { return !chosen.takes(r.GroupResource()) })
+	if chosen.filter.Name != "" && len(records) == 0 {
+		return nil, usagef("there is no snapshot of %s; 'holdfast recovery list' shows those there are", chosen)
+	}
+	return records, nil
+}
+
+// choice is what the arguments RESOURCE and NAME, and -n, select.
+type choice struct {
+	filter snapshot.Filter
+	// word is RESOURCE as it was given.
+	word string
+	// resources are those that it may mean; all if it was not given.
+	resources []schema.GroupResource
+}
+
+// String names what was asked for.
+func (s *choice) String() string {
+	text := fmt.Sprintf("%s %q", s.word, s.filter.Name)
+	if s.filter.Namespace != "" {
+		text += " in namespace " + s.filter.Namespace
+	}
+	return text
+}
+
+func (s *choice) takes(gr schema.GroupResource) bool {
+	return s.word == "" || slices.Contains(s.resources, gr)
+}
+
+// choose reads the arguments. Snapshots outlive the CustomResourceDefinition of
+// their objects, so what the cluster does not have may still be meant.
+func (c *cluster) choose(ctx context.Context, store *snapshot.Store, args []string) (*choice, error) {
+	s := &choice{}
+	var err error
+	if s.word, s.filter.Name, err = resourceAndName(args); err != nil {
+		return nil, err
+	}
 	if c.namespaceGiven {
-		filter.Namespace = c.namespace
+		s.filter.Namespace = c.namespace
 	}
-	if resource == "" {
-		return store.List(ctx, filter)
+	if s.word == "" {
+		return s, nil
 	}
-	mapping, resolveErr := c.resolve(ctx, resource)
+	mapping, resolveErr := c.resolve(ctx, s.word)
 	switch {
+	case resolveErr == nil && mapping.Scope.Name() == meta.RESTScopeNameRoot:
+		s.filter.Namespace = "" // as kubectl has it
+		fallthrough
 	case resolveErr == nil:
-		filter.Resource = mapping.Resource.GroupResource()
+		s.resources = []schema.GroupResource{mapping.Resource.GroupResource()}
+		return s, nil
 	case exitCode(resolveErr) != exitUsage:
 		return nil, resolveErr
 	}
-	records, err := store.List(ctx, filter)
+	called, all, err := savedResources(ctx, store, s.word)
 	if err != nil {
 		return nil, err
 	}
-	if resolveErr != nil {
-		// Snapshots outlive the CustomResourceDefinition of their objects.
-		if records = ofResource(records, resource); len(records) == 0 {
-			return nil, resolveErr
-		}
+	if s.resources = called; len(called) == 0 {
+		return nil, unknownResource(s.word, all, resolveErr)
 	}
-	if name != "" && len(records) == 0 {
-		return nil, usagef("there is no snapshot of %s %q; 'holdfast recovery list' shows those there are", resource, name)
-	}
-	return records, nil
+	return s, nil
 }
 
 // resourceAndName reads RESOURCE, RESOURCE NAME or RESOURCE/NAME.
@@ -216,17 +276,4 @@ func resourceAndName(args []string) (resource, name string, err error) {
 		return "", "", usagef("%q is not RESOURCE [NAME]", strings.Join(args, " "))
 	}
 	return resource, name, nil
-}
-
-// ofResource is the records of a resource that the cluster does not have (any more).
-func ofResource(records []snapshot.Record, resource string) []snapshot.Record {
-	var found []snapshot.Record
-	wanted := schema.ParseGroupResource(strings.ToLower(resource))
-	for _, r := range records {
-		gr := r.GroupResource()
-		if (wanted.Resource == gr.Resource || wanted.Resource == strings.ToLower(r.Kind)) && (wanted.Group == "" || wanted.Group == gr.Group) {
-			found = append(found, r)
-		}
-	}
-	return found
 }

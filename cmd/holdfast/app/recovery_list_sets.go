@@ -6,9 +6,11 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/duration"
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
@@ -31,7 +33,7 @@ func (o *recoveryListOptions) listSets(ctx context.Context, c *cluster, store *s
 	case o.output.structured():
 		return printStructured(o.streams.Out, o.output.format, map[string]any{"items": sets})
 	case len(sets) == 0:
-		_, err := fmt.Fprintf(o.streams.ErrOut, "No sets found in namespace %s.\n", c.holdfastNamespace)
+		_, err := fmt.Fprintf(o.streams.ErrOut, "No sets found %s.\n", c.where(ctx))
 		return err
 	}
 	header := []string{"SET", "RESOURCE", "NAMESPACE", "NAME", "TAKEN", "SAVED", "NAMES", "COMPLETE", "RECOVERABLE"}
@@ -63,24 +65,17 @@ func (o *recoveryListOptions) setRow(s *snapshot.SetRecord) []string {
 
 // selectSets is the sets that the arguments RESOURCE and NAME, and -n, select.
 func (c *cluster) selectSets(ctx context.Context, store *snapshot.Store, args []string) ([]snapshot.SetRecord, error) {
-	resource, name, err := resourceAndName(args)
+	chosen, err := c.choose(ctx, store, args)
 	if err != nil {
 		return nil, err
 	}
-	filter := snapshot.Filter{Name: name}
-	if c.namespaceGiven {
-		filter.Namespace = c.namespace
+	sets, err := store.Sets(ctx, chosen.filter)
+	if err != nil {
+		return nil, err
 	}
-	if resource != "" {
-		mapping, err := c.resolve(ctx, resource)
-		if err != nil {
-			return nil, err
-		}
-		filter.Resource = mapping.Resource.GroupResource()
+	sets = slices.DeleteFunc(sets, func(s snapshot.SetRecord) bool { return !chosen.takes(schema.ParseGroupResource(s.Resource)) })
+	if chosen.filter.Name != "" && len(sets) == 0 {
+		return nil, usagef("there is no set of %s; 'holdfast recovery list --sets' shows those there are", chosen)
 	}
-	sets, err := store.Sets(ctx, filter)
-	if err == nil && name != "" && len(sets) == 0 {
-		return nil, usagef("there is no set of %s %q; 'holdfast recovery list --sets' shows those there are", resource, name)
-	}
-	return sets, err
+	return sets, nil
 }

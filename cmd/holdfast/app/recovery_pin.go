@@ -70,7 +70,7 @@ func (o *recoveryPinOptions) run(ctx context.Context, args []string) error {
 	}
 	for i, id := range ids {
 		if err := store.SetPin(ctx, id, pin); err != nil {
-			err = c.explain(unknownSnapshot(err))
+			err = c.explain(unknownSnapshot(ctx, store, err, id))
 			if i > 0 {
 				return &exitError{exitPartly, fmt.Errorf("%d of %s are %s; then: %w", i, snapshots(len(ids)), done, err)}
 			}

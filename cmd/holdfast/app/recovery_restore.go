@@ -106,7 +106,7 @@ func (o *recoveryRestore) validate(args []string) error {
 
 // runSet brings a whole set back.
 func (o *recoveryRestore) runSet(ctx context.Context) error {
-	named, err := snapshotID(o.set)
+	named, err := setID(o.set)
 	if err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ func (o *recoveryRestore) runSet(ctx context.Context) error {
 		return usagef("%w", err)
 	}
 	if err != nil {
-		return c.explain(unknownSnapshot(err))
+		return c.explain(unknownSet(ctx, r.Snapshots, err, named.id))
 	}
 	if named.path != "" && plan.Set.Path() != named.path {
 		return usagef("set %s is %s, not %s", plan.Set.ID, plan.Set.Path(), named.path)
@@ -201,7 +201,7 @@ func (o *recoveryRestore) runIDs(ctx context.Context, args []string) error {
 		return usagef("%w", err)
 	}
 	if err != nil {
-		return c.explain(unknownSnapshot(err))
+		return c.explain(unknownSnapshot(ctx, r.Snapshots, err, ids...))
 	}
 	for _, item := range plan.Items {
 		if named, ok := paths[item.Snapshot]; ok && item.SnapshotPath() != named.path && item.SnapshotPath() != item.Snapshot {

@@ -6,7 +6,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -32,7 +31,7 @@ func newRecoveryShowCmd(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: `Print a saved object and why it was saved. The values of Secrets are masked
 unless --reveal is given; managedFields are left out, as kubectl leaves them out.`,
 		Example: `  holdfast recovery show 3x7kq2m5ab4cd6ef`,
-		Args:    usageArgs(cobra.ExactArgs(1)),
+		Args:    usageArgs(oneID),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := o.output.validate(); err != nil {
 				return err
@@ -61,7 +60,7 @@ func (o *recoveryShowOptions) run(ctx context.Context, arg string) error {
 	}
 	snap, err := store.Get(ctx, id.id)
 	if err != nil {
-		return c.explain(unknownSnapshot(err))
+		return c.explain(unknownSnapshot(ctx, store, err, id.id))
 	}
 	if err := id.matches(&snap.Record); err != nil {
 		return err
@@ -89,6 +88,15 @@ func (o *recoveryShowOptions) print(snap *snapshot.Snapshot) error {
 	}
 	_, err := o.streams.Out.Write(text.Bytes())
 	return err
+}
+
+// oneID takes one argument; those who name an object instead are told where its
+// snapshots are.
+func oneID(cmd *cobra.Command, args []string) error {
+	if len(args) == 2 && !snapshot.ValidID(args[0]) {
+		return fmt.Errorf("%q is not the ID of a snapshot; 'holdfast recovery list %s' shows those of that object", args[0], strings.Join(args, " "))
+	}
+	return cobra.ExactArgs(1)(cmd, args)
 }
 
 // provenance is why r was saved, as lines of a comment.
@@ -156,39 +164,4 @@ func because(operation, user, reason, approval string) string {
 		text += ": " + reason
 	}
 	return text
-}
-
-// namedSnapshot is a snapshot as the command line names it.
-type namedSnapshot struct {
-	id string
-	// path is the whole RESOURCE.GROUP/[NAMESPACE/]NAME/ID, if it was given.
-	path string
-}
-
-// snapshotID reads ID or RESOURCE.GROUP/[NAMESPACE/]NAME/ID.
-func snapshotID(arg string) (namedSnapshot, error) {
-	n := namedSnapshot{id: arg[strings.LastIndex(arg, "/")+1:]}
-	if !snapshot.ValidID(n.id) {
-		return n, usagef("%q is not the ID of a snapshot; 'holdfast recovery list' shows them", arg)
-	}
-	if n.id != arg {
-		n.path = arg
-	}
-	return n, nil
-}
-
-// matches makes sure that a path names the object of the snapshot.
-func (n namedSnapshot) matches(r *snapshot.Record) error {
-	if n.path != "" && n.path != r.Path() {
-		return usagef("snapshot %s is %s, not %s", n.id, r.Path(), n.path)
-	}
-	return nil
-}
-
-// unknownSnapshot makes the error for a snapshot that does not exist one of usage.
-func unknownSnapshot(err error) error {
-	if errors.Is(err, snapshot.ErrNotFound) {
-		return usagef("%w; 'holdfast recovery list' shows those there are", err)
-	}
-	return err
 }

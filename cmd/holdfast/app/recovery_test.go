@@ -5,7 +5,6 @@ package app
 
 import (
 	"bytes"
-	"errors"
 	"flag"
 	"os"
 	"strings"
@@ -75,7 +74,7 @@ func TestListOutput(t *testing.T) {
 			t.Parallel()
 			s, out, errOut := streams()
 			o := &recoveryListOptions{streams: s, output: &outputFlag{format: format}}
-			if err := o.print(someRecords(), "holdfast-system"); err != nil {
+			if err := o.print(someRecords(), "in namespace holdfast-system"); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "recovery-list-"+format, out.String())
@@ -90,14 +89,14 @@ func TestEmptyList(t *testing.T) {
 	t.Parallel()
 	s, out, errOut := streams()
 	o := &recoveryListOptions{streams: s, output: &outputFlag{format: outputTable}}
-	if err := o.print(nil, "holdfast-system"); err != nil {
+	if err := o.print(nil, "in namespace holdfast-system"); err != nil {
 		t.Fatal(err)
 	}
 	if out.Len() > 0 || errOut.String() != "No snapshots found in namespace holdfast-system.\n" {
 		t.Errorf("output %q, errors %q", out, errOut)
 	}
 	o.output.format = outputJSON
-	if err := o.print([]listed{}, "holdfast-system"); err != nil {
+	if err := o.print([]listed{}, "in namespace holdfast-system"); err != nil {
 		t.Fatal(err)
 	}
 	if out.String() != "{\n  \"items\": []\n}\n" {
@@ -298,15 +297,5 @@ func TestPresenceOf(t *testing.T) {
 				t.Errorf("%s, want %s", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestUnknownSnapshot(t *testing.T) {
-	t.Parallel()
-	if got := exitCode(unknownSnapshot(snapshot.ErrNotFound)); got != exitUsage {
-		t.Errorf("exit code %d of a snapshot that does not exist", got)
-	}
-	if got := exitCode(unknownSnapshot(errors.New("boom"))); got != exitFailed {
-		t.Errorf("exit code %d of another error", got)
 	}
 }

@@ -26,7 +26,7 @@ func (c *cluster) targets(ctx context.Context, args []string) ([]target, error) 
 		if len(args) == 1 {
 			return nil, usagef("name the objects of resource %q: RESOURCE NAME..., or RESOURCE/NAME", args[0])
 		}
-		mapping, err := c.resolve(ctx, args[0])
+		mapping, err := c.resolveServed(ctx, args[0])
 		if err != nil {
 			return nil, err
 		}
@@ -43,7 +43,7 @@ func (c *cluster) targets(ctx context.Context, args []string) ([]target, error) 
 		if !ok || resource == "" || name == "" || strings.Contains(name, "/") {
 			return nil, usagef("%q is not RESOURCE/NAME", arg)
 		}
-		mapping, err := c.resolve(ctx, resource)
+		mapping, err := c.resolveServed(ctx, resource)
 		if err != nil {
 			return nil, err
 		}
@@ -58,6 +58,16 @@ func (c *cluster) target(mapping *meta.RESTMapping, name string) target {
 		t.namespace = c.namespace
 	}
 	return t
+}
+
+// resolveServed is resolve for what has to be there: a resource that is gone with
+// its definition, and was saved, is one more reason than a wrong name.
+func (c *cluster) resolveServed(ctx context.Context, arg string) (*meta.RESTMapping, error) {
+	mapping, err := c.resolve(ctx, arg)
+	if exitCode(err) == exitUsage {
+		return nil, c.unserved(ctx, arg, err)
+	}
+	return mapping, err
 }
 
 // resolve finds the resource that kubectl would take arg for: a plural,
