@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
@@ -52,6 +54,9 @@ func (r *Recovery) PlanRestoreSet(ctx context.Context, id string, options Restor
 		}
 		snaps = append(snaps, snap)
 	}
+	if len(records) == 0 {
+		r.noteByHand(ctx, plan)
+	}
 	r.planRelease(ctx, plan, records)
 	return plan, r.planItems(ctx, plan, snaps)
 }
@@ -82,6 +87,26 @@ func (r *Recovery) planRelease(ctx context.Context, plan *Plan, records []*corev
 		// What is there may be enough; if not, the objects are waited for and say so.
 		plan.note("its operator's release %s cannot be brought back: %v; install the operator by other means if it is gone", revision.Key, err)
 		plan.Release = nil
+	}
+}
+
+// noteByHand says what somebody has to bring back besides a set that should have
+// the release of its operator and has none, when the operator's definition is gone.
+func (r *Recovery) noteByHand(ctx context.Context, plan *Plan) {
+	g, ok := r.Profiles.Guarded(schema.ParseGroupResource(plan.Set.Resource))
+	if !ok || plan.options.ToNamespace != "" || !plan.options.selects(releaseResource(), "") {
+		return
+	}
+	for _, m := range g.Closure {
+		if m.ReleaseOf == "" {
+			continue
+		}
+		_, err := r.Client.Resource(definitionsResource()).Get(ctx, m.ReleaseOf, metav1.GetOptions{})
+		if !apierrors.IsNotFound(err) {
+			return // it may well be there; if not, the objects are waited for and say so
+		}
+		plan.note("of its operator only the definitions come back, for no Helm release of it is in the set: apply its other manifests again (Deployment, ServiceAccount, roles, Service, webhook configurations; kubectl apply --server-side -f FILE), now or in another terminal while this waits for its webhooks, %s at most", patience)
+		return
 	}
 }
 

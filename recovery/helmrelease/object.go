@@ -73,6 +73,7 @@ func (h *Helm) judge(ctx context.Context, p *Plan, o *Object, live *unstructured
 	switch {
 	case live.GetDeletionTimestamp() != nil:
 		o.Presence = Going
+		p.noteStuck(o, live)
 		return nil
 	case o.Hook != "" || o.Definition, owned && owner == p.Key() && live.GetLabels()[managedByLabel] == managedByHelm:
 		o.Presence = Present
@@ -95,6 +96,19 @@ func (h *Helm) judge(ctx context.Context, p *Plan, o *Object, live *unstructured
 		p.note("%s has versions that the release does not know; it stays as it is, and becomes the release's", o)
 	}
 	return nil
+}
+
+// noteStuck says how a definition goes that the API server cannot take away
+// without the conversion webhook of the very operator that waits for it.
+func (p *Plan) noteStuck(o *Object, live *unstructured.Unstructured) {
+	conditions, _, _ := unstructured.NestedSlice(live.Object, "status", "conditions")
+	for _, c := range conditions {
+		condition, _ := c.(map[string]any)
+		if reason := condition["reason"]; o.definition() && condition["type"] == "Terminating" && reason == "InstanceDeletionFailed" {
+			p.note(`%s is Terminating and stuck (%s: %s) and will be waited for; save its objects ('holdfast recovery snapshot'), then let them be deleted without the operator: kubectl patch crd %s --type=merge -p '{"spec":{"conversion":{"strategy":"None","webhook":null}}}'`,
+				o, reason, condition["message"], o.Name)
+		}
+	}
 }
 
 // newer says that a live definition has versions that ours lacks: the API

@@ -102,3 +102,32 @@ func TestCompleted(t *testing.T) {
 		})
 	}
 }
+
+func TestADefinitionThatIsStuckIsToldOf(t *testing.T) {
+	t.Parallel()
+	crd := func(kind, reason string) *unstructured.Unstructured {
+		return &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": kind, "metadata": map[string]any{"name": "oxen.farm.example", "deletionTimestamp": "2026-03-03T12:00:00Z"},
+			"status": map[string]any{"conditions": []any{map[string]any{"type": "Terminating", "reason": reason, "message": "could not issue all deletes"}}},
+		}}
+	}
+	for name, tc := range map[string]struct {
+		live *unstructured.Unstructured
+		want []string
+	}{
+		"it is on its way": {live: crd("CustomResourceDefinition", "InstanceDeletionInProgress")},
+		"another kind":     {live: crd("Job", "InstanceDeletionFailed")},
+		"it is stuck": {crd("CustomResourceDefinition", "InstanceDeletionFailed"), []string{
+			`CustomResourceDefinition oxen.farm.example is Terminating and stuck (InstanceDeletionFailed: could not issue all deletes) and will be waited for; save its objects ('holdfast recovery snapshot'), then let them be deleted without the operator: kubectl patch crd oxen.farm.example --type=merge -p '{"spec":{"conversion":{"strategy":"None","webhook":null}}}'`,
+		}},
+	} {
+		p := &Plan{}
+		o := p.add(tc.live)
+		if err := (&Helm{}).judge(t.Context(), p, o, tc.live); err != nil || o.Presence != Going {
+			t.Errorf("%s: %v, %v", name, o.Presence, err)
+		}
+		if diff := cmp.Diff(tc.want, p.Notes); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}

@@ -250,11 +250,11 @@ func (r *Rescue) switchConversionOff(ctx context.Context, j *journal.Journal, cr
 	if err := j.SetAside(ctx, a); err != nil {
 		return err
 	}
-	r.say("conversion", "the operator's conversion webhook does not answer: conversion is off until the finalizer is")
+	r.say("conversion", "the operator's conversion webhook does not answer: the conversion of "+crd.Name+" is off until its objects have gone")
 	patch := fmt.Sprintf(`{"metadata":{"uid":%q},"spec":{"conversion":{"strategy":"None","webhook":null}}}`, crd.UID)
 	_, err = r.Recovery.Client.Resource(definitions).Patch(ctx, crd.Name, types.MergePatchType, []byte(patch), metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		return fmt.Errorf("switch the conversion of Astartes off: %w", err)
+		return fmt.Errorf("switch the conversion of %s off: %w", crd.Name, err)
 	}
 	return nil
 }

@@ -75,7 +75,7 @@ func (r *Rescue) orphan(ctx context.Context, p *patient) error {
 	orphaning := func(obj *unstructured.Unstructured) bool {
 		return slices.Contains(obj.GetFinalizers(), metav1.FinalizerOrphanDependents)
 	}
-	if len(left) > 0 && !orphaning(live) {
+	if (len(left) > 0 || live.GetDeletionTimestamp() == nil) && !orphaning(live) {
 		err := r.client(p).Delete(ctx, p.Name, metav1.DeleteOptions{
 			Preconditions: &metav1.Preconditions{UID: &p.UID}, PropagationPolicy: ptr.To(metav1.DeletePropagationOrphan),
 		})

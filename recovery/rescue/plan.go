@@ -151,6 +151,9 @@ func (r *Rescue) admit(ctx context.Context, names []types.NamespacedName) (*ward
 			}
 		}
 	}
+	if w.Stuck, err = r.stuckDefinitions(ctx); err != nil {
+		return nil, err
+	}
 	var well []string
 	for _, name := range names {
 		p, err := r.examine(ctx, crd, name)
@@ -180,9 +183,10 @@ func (r *Rescue) examine(ctx context.Context, crd *apiextensionsv1.CustomResourc
 		return nil, fmt.Errorf("%w; 'holdfast recovery list --sets' shows what was saved of it, and 'holdfast recovery restore' brings that back", ErrGone)
 	case err != nil:
 		return nil, err
-	case obj.GetDeletionTimestamp() == nil:
+	case obj.GetDeletionTimestamp() == nil && crd.DeletionTimestamp == nil:
 		return nil, ErrNotTerminating
 	}
+	// One that could not be marked yet, for want of the conversion, will be.
 	p := &patient{Namespace: name.Namespace, Name: name.Name, UID: obj.GetUID(), Object: obj}
 	mode, set, err := unstructured.NestedFieldNoCopy(obj.Object, "spec", maintenance)
 	if err != nil {
@@ -221,6 +225,9 @@ func itemOf(w *ward, p *patient, operator []string) *recovery.Item {
 		"freeze it (spec." + maintenance + ": true), so that no operator finalizes it",
 		fmt.Sprintf("delete it once more with the policy Orphan, and wait until none of the %d objects that belong to it names it as its owner", len(p.Dependents)),
 		"remove its finalizers (" + strings.Join(p.Object.GetFinalizers(), ", ") + "), with which it goes; this cannot be taken back",
+	}
+	for _, d := range w.Stuck {
+		item.Steps = append(item.Steps, fmt.Sprintf("save all %s, make them readable without the operator, and wait until their definition is gone, which is stuck (%s)", d.Resource, d.Why))
 	}
 	if w.Going {
 		item.Steps = append(item.Steps, "wait until its definition is gone")

@@ -13,21 +13,27 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 )
 
 // definition is the definition of Astartes, nil if there is none.
 func (r *Rescue) definition(ctx context.Context) (*apiextensionsv1.CustomResourceDefinition, error) {
-	live, err := r.Recovery.Client.Resource(definitions).Get(ctx, Astartes().String(), metav1.GetOptions{})
+	return r.definitionOf(ctx, Astartes())
+}
+
+// definitionOf is the definition of a resource, nil if there is none.
+func (r *Rescue) definitionOf(ctx context.Context, gr schema.GroupResource) (*apiextensionsv1.CustomResourceDefinition, error) {
+	live, err := r.Recovery.Client.Resource(definitions).Get(ctx, gr.String(), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get the definition of Astartes: %w", err)
+		return nil, fmt.Errorf("get the definition of %s: %w", gr, err)
 	}
 	crd := &apiextensionsv1.CustomResourceDefinition{}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(live.Object, crd); err != nil {
-		return nil, fmt.Errorf("read the definition of Astartes: %w", err)
+		return nil, fmt.Errorf("read the definition of %s: %w", gr, err)
 	}
 	return crd, nil
 }

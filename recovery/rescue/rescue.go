@@ -113,6 +113,8 @@ type ward struct {
 	Definition types.UID   `json:"definition"`
 	Going      bool        `json:"going"`
 	Release    release.Key `json:"release,omitzero"`
+	// Stuck are the other definitions that have to go before the operator comes back.
+	Stuck []*stuck `json:"stuck,omitempty"`
 }
 
 func (w *ward) named(namespace, name string) *patient {

@@ -88,6 +88,9 @@ func (r *Rescue) letGo(ctx context.Context, j *journal.Journal, w *ward) error {
 				return err
 			}
 		}
+		if err := r.saveStuck(ctx, w); err != nil {
+			return err
+		}
 		return j.Remember(ctx, wardKey, w)
 	}}
 	if err := r.through(ctx, j, []stage{save}); err != nil {
@@ -107,6 +110,10 @@ func (r *Rescue) letGo(ctx context.Context, j *journal.Journal, w *ward) error {
 	for _, p := range w.Patients {
 		stages = append(stages,
 			stage{"strip " + p.String(), "remove the finalizers of astarte " + p.String(), func(ctx context.Context) error { return r.strip(ctx, j, p) }})
+	}
+	for _, d := range w.Stuck {
+		stages = append(stages,
+			stage{"kind " + d.Resource, "let the definition of " + d.Resource + " go", func(ctx context.Context) error { return r.letDefinitionGo(ctx, j, d) }})
 	}
 	if err := r.through(ctx, j, stages); err != nil {
 		return err
@@ -145,10 +152,7 @@ func (r *Rescue) comeBack(ctx context.Context, j *journal.Journal, w *ward) erro
 
 // referrersBack creates again what names the Astartes and went with its definition.
 func (r *Rescue) referrersBack(ctx context.Context, j *journal.Journal, w *ward) (outcomes []*recovery.Outcome, err error) {
-	var ids []string
-	for _, p := range w.Patients {
-		ids = append(ids, p.Referrers...)
-	}
+	ids := w.goesAlong()
 	if len(ids) == 0 {
 		return nil, nil
 	}

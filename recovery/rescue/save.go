@@ -36,6 +36,10 @@ func referring() []schema.GroupResource {
 // referrers are the latest snapshots of what names p and went with it. What is
 // still there is found so, and left alone, when it would be created.
 func (r *Rescue) referrers(ctx context.Context, p *patient) ([]string, error) {
+	before := r.Recovery.Now().Add(-lately)
+	if marked := p.Object.GetDeletionTimestamp(); marked != nil {
+		before = marked.Add(-lately)
+	}
 	var ids []string
 	for _, gr := range referring() {
 		records, err := r.Recovery.Snapshots.List(ctx, snapshot.Filter{Resource: gr, Namespace: p.Namespace})
@@ -48,14 +52,16 @@ func (r *Rescue) referrers(ctx context.Context, p *patient) ([]string, error) {
 				continue
 			}
 			seen[record.Name] = true
-			if record.State == snapshot.StateDeleted && record.StateAt.Before(p.Object.GetDeletionTimestamp().Add(-lately)) {
+			if record.State == snapshot.StateDeleted && record.StateAt.Before(before) {
 				continue // it went before, and apart from this
 			}
 			snap, err := r.Recovery.Snapshots.Get(ctx, record.ID)
 			if err != nil {
 				return nil, fmt.Errorf("read snapshot %s of %s %s: %w", record.ID, gr, record.Name, err)
 			}
-			if astarteOf(snap.Object) == p.Name && snap.Object.GetDeletionTimestamp() == nil {
+			// A finalizer may have held it when its definition went.
+			marked := snap.Object.GetDeletionTimestamp()
+			if astarteOf(snap.Object) == p.Name && (marked == nil || !marked.Time.Before(before)) {
 				ids = append(ids, record.ID)
 			}
 		}

@@ -29,7 +29,7 @@ func definitions(w *world) []Finding {
 			found = append(found, missingDefinition(w, k)...)
 			continue
 		}
-		found = append(found, goingDefinition(k)...)
+		found = append(found, goingDefinition(w, k)...)
 		found = append(found, unreadableVersions(k)...)
 	}
 	return found
@@ -65,13 +65,16 @@ func missingDefinition(w *world, k *kind) []Finding {
 }
 
 // goingDefinition speaks of a definition that is being deleted.
-func goingDefinition(k *kind) []Finding {
+func goingDefinition(w *world, k *kind) []Finding {
 	if k.definition.DeletionTimestamp == nil {
 		return nil
 	}
 	f := ofDefinition(Critical, KindCRDTerminating, k)
 	f.Detail = fmt.Sprintf("it is Terminating since %s and takes its %s along", k.definition.DeletionTimestamp.UTC().Format(time.RFC3339), instances(len(k.objects)))
 	f.Mend = "do not start the operator yet: it would finish the deletion. See what was saved of the objects: holdfast recovery list " + k.resource.String()
+	if o := w.going(); o != nil {
+		f.Mend = "do not start the operator yet: it would finish the deletion. Bring back first what is Terminating, and the operator with it: " + undo(o)
+	}
 	for _, o := range k.sorted() {
 		if o.terminating != nil {
 			f.Mend = "do not start the operator yet: it would finish the deletion. Bring the objects back first: " + undo(&goingObject{k, o})

@@ -101,6 +101,24 @@ func TestDefinitions(t *testing.T) {
 	}
 }
 
+func TestADefinitionIsMendedWithWhatIsTerminating(t *testing.T) {
+	t.Parallel()
+	w := picture(t, func(w *world, k *kind) {
+		going := &metav1.Time{Time: noon}
+		k.definition.DeletionTimestamp = going
+		other := *k
+		other.resource.Resource, other.definition = "taxes", k.definition.DeepCopy()
+		name := types.NamespacedName{Namespace: "shop", Name: "vat"}
+		other.objects = map[types.NamespacedName]*object{name: {NamespacedName: name, uid: "u-2", terminating: &going.Time}}
+		w.kinds[other.resource] = &other
+	})
+	const want = "do not start the operator yet: it would finish the deletion. Bring back first what is Terminating, and the operator with it: holdfast recovery undo taxes.billing.example vat -n shop"
+	found := definitions(w)
+	if len(found) != 2 || found[0].Name != "plans.billing.example" || found[0].Mend != want {
+		t.Errorf("found %+v, want of the first %q", found, want)
+	}
+}
+
 func TestStoredVersions(t *testing.T) {
 	t.Parallel()
 	several := func(_ *world, k *kind) {

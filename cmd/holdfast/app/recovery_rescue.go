@@ -63,7 +63,7 @@ func (o *recoveryRun) runRescue(ctx context.Context, c *cluster, r *recovery.Rec
 	defer show.end()
 	rescuer := &rescue.Rescue{
 		Recovery: r, Journals: journals, Tell: show.tell,
-		Operator: &operatorRelease{run: o, tell: show.tell, hand: rescue.ByHand{Tell: func(text string) { show.tell(rescue.Event{Step: "operator", Text: text}) }}},
+		Operator: &operatorRelease{run: o, tell: show.tell, hand: o.byHand(c, r, show)},
 		Fresh: func(ctx context.Context) (*recovery.Recovery, error) {
 			_, fresh, err := o.connect(ctx)
 			return fresh, err
@@ -79,6 +79,22 @@ func (o *recoveryRun) runRescue(ctx context.Context, c *cluster, r *recovery.Rec
 		return true, c.explain(err)
 	}
 	return true, o.rescue(ctx, c, rescuer, plan, args)
+}
+
+// byHand is the operator that has to be brought back by hand.
+func (o *recoveryRun) byHand(c *cluster, r *recovery.Recovery, show *waiting) rescue.ByHand {
+	return rescue.ByHand{
+		Snapshots: r.Snapshots, Restore: "holdfast recovery restore" + c.elsewhere(),
+		Tell: func(text string) { show.tell(rescue.Event{Step: "operator", Text: text}) },
+	}
+}
+
+// elsewhere is the flag that a command needs to find this Holdfast's namespace.
+func (c *cluster) elsewhere() string {
+	if c.holdfastNamespace == defaultHoldfastNamespace {
+		return ""
+	}
+	return " --holdfast-namespace " + c.holdfastNamespace
 }
 
 func (o *recoveryRun) rescue(ctx context.Context, c *cluster, rescuer *rescue.Rescue, plan *rescue.Plan, args []string) error {
@@ -99,7 +115,7 @@ func (o *recoveryRun) rescue(ctx context.Context, c *cluster, rescuer *rescue.Re
 	if err := confirm.typed(ctx, "begin", strings.Join(plan.Names(), " "), "--yes to do it"); err != nil {
 		return err
 	}
-	outcomes, err := rescuer.Run(ctx, plan, fmt.Sprintf("holdfast recovery undo %s -n %s", strings.Join(args, " "), c.namespace))
+	outcomes, err := rescuer.Run(ctx, plan, fmt.Sprintf("holdfast recovery undo %s -n %s%s", strings.Join(args, " "), c.namespace, c.elsewhere()))
 	if o.output.structured() {
 		if err := printStructured(o.streams.Out, o.output.format, map[string]any{"operation": plan.Operation, "outcomes": outcomes}); err != nil {
 			return err

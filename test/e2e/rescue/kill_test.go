@@ -25,10 +25,14 @@ func records() map[string]string {
 		"aside validatingwebhookconfigurations.admissionregistration.k8s.io/leftover": "nothing: its failures are about to be ignored",
 		"begun freeze": "the conversion is off",
 		"ended freeze": "the Astarte is frozen, failures of the leftover webhook are ignored",
+		"aside customresourcedefinitions.apiextensions.k8s.io/" + voyagers: "nothing: the conversion of the one that is stuck is about to be switched off",
 		"begun orphan": "nothing more",
 		"ended orphan": "the garbage collector has set everything free",
 		"begun strip":  "nothing more",
 		"ended strip":  "the Astarte is gone",
+		"begun kind":   "nothing more",
+		"ended kind":   "the definition that was stuck is gone",
+		"back customresourcedefinitions.apiextensions.k8s.io/" + voyagers:            "nothing: it is gone",
 		"back validatingwebhookconfigurations.admissionregistration.k8s.io/leftover": "the leftover webhook refuses again",
 		"back customresourcedefinitions.apiextensions.k8s.io/" + astartes:            "the conversion is as it was, if the definition is still there",
 		"begun definition": "nothing more",
@@ -71,8 +75,10 @@ var _ = Describe("A rescue that is killed after each record of its journal", fun
 		guard(ctx)
 		p := settle(ctx, shapeOf("v1.0.4"), "helm4", "victim")
 		expectRecorded(ctx, p)
+		storeOtherwise(ctx, voyagers)
 		bypass(ctx)
 		p.uninstall(ctx)
+		expectStuck(ctx, voyagers)
 		expectDone(stage.Admin.RunInput(ctx, leftover, "kubectl", "create", "-f", "-"))
 		policy := func() string {
 			return stage.Admin.Kubectl(ctx, "get", "validatingwebhookconfiguration", "leftover", "-o", "jsonpath={.webhooks[0].failurePolicy}").Stdout
@@ -111,6 +117,8 @@ var _ = Describe("A rescue that is killed after each record of its journal", fun
 			}
 		}
 		p.expectBack(ctx)
+		_, err := voyager(ctx, p, "victim-avi")
+		Expect(err).NotTo(HaveOccurred())
 		Expect(stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, "victim", "-n", house, "--yes").Stdout).To(ContainSubstring("it is not Terminating"))
 	})
 })

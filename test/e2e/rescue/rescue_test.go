@@ -38,8 +38,8 @@ func expectRecorded(ctx context.Context, p *place) {
 }
 
 // rescue runs the command. The operator comes back by its saved release, or, by
-// hand, as soon as the definition is gone.
-func (p *place) rescue(ctx context.Context, byHand bool, args ...string) harness.Result {
+// byHand, as soon as the definition is gone.
+func (p *place) rescue(ctx context.Context, byHand func(context.Context), args ...string) harness.Result {
 	GinkgoHelper()
 	user := stage.Admin
 	user.Timeout = 150 * time.Second // it says what it waits for
@@ -49,7 +49,7 @@ func (p *place) rescue(ctx context.Context, byHand bool, args ...string) harness
 		ended <- user.Holdfast(ctx, append([]string{"recovery", "undo", astartes, "-n", house, "--yes"}, args...)...)
 	}()
 	var result harness.Result
-	if byHand {
+	if byHand != nil {
 		Eventually(func() bool {
 			select {
 			case result = <-ended:
@@ -62,7 +62,7 @@ func (p *place) rescue(ctx context.Context, byHand bool, args ...string) harness
 		second := stage.Admin.Holdfast(ctx, append([]string{"recovery", "undo", astartes, "-n", house, "--yes"}, args...)...)
 		Expect(second.Code).To(Equal(1), second.Output)
 		Expect(second.Stderr).To(MatchRegexp(`another run is at work on the rescue of %s: \S+ \(process \d+ on .*\), since 2`, astartes))
-		p.install(ctx)
+		byHand(ctx)
 	}
 	Eventually(ended, "200s").Should(Receive(&result))
 	return result
@@ -90,11 +90,13 @@ var _ = Describe("An Astarte whose operator was uninstalled behind Holdfast's ba
 		bypass(ctx)
 		p.uninstall(ctx)
 		operator := "bring back its operator: Helm release " + operators + "/" + standin.Release
+		var byHand func(context.Context)
 		if guarded {
 			Expect(holdfast.Start(ctx)).To(Succeed())
 		} else {
 			forgetRelease(ctx)
 			operator = "helm upgrade --install " + standin.Release
+			byHand = p.install
 		}
 
 		By("its plan, which changes nothing")
@@ -104,7 +106,7 @@ var _ = Describe("An Astarte whose operator was uninstalled behind Holdfast's ba
 		Expect(plan.Stderr).To(ContainSubstring("read the plan above, then add --yes"))
 
 		By("the rescue")
-		r := p.rescue(ctx, !guarded, name)
+		r := p.rescue(ctx, byHand, name)
 		expectDone(r)
 		for _, each := range names {
 			Expect(r.Stdout).To(ContainSubstring(astartes + " " + house + "/" + each + ": brought back from "))

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,6 +114,7 @@ func bypass(ctx context.Context) {
 // house's operator, installed by Helm, with one Astarte that is complete.
 type place struct {
 	*standin.Installed
+	// helm is the Helm that installs it, or plain where none does.
 	helm string
 	// before is what there was of each Astarte, and what belonged to it.
 	before map[string]*unstructured.Unstructured
@@ -176,6 +178,10 @@ func settle(ctx SpecContext, shape standin.Shape, helm string, names ...string) 
 
 func (p *place) install(ctx context.Context) {
 	GinkgoHelper()
+	if p.helm == plain {
+		p.apply(ctx, true)
+		return
+	}
 	Eventually(func() string {
 		r := stage.Admin.Run(ctx, p.helm, "upgrade", "--install", standin.Release, p.Chart, "-n", operators)
 		if r.Code != 0 {
@@ -185,11 +191,47 @@ func (p *place) install(ctx context.Context) {
 	}).Should(BeEmpty())
 }
 
+// plain is what people do without Helm: the manifests are applied, and deleted.
+const plain = "kubectl"
+
+// manifests are those of the operator, with its definitions or without.
+func (p *place) manifests(ctx context.Context, definitions bool) string {
+	GinkgoHelper()
+	r := stage.Admin.Run(ctx, "helm4", "template", standin.Release, p.Chart, "-n", operators)
+	expectDone(r)
+	docs := slices.DeleteFunc(strings.Split(r.Stdout, "\n---\n"), func(doc string) bool {
+		return !definitions && strings.Contains(doc, "kind: CustomResourceDefinition")
+	})
+	return strings.Join(docs, "\n---\n")
+}
+
+// apply applies the manifests as people do who have no Helm.
+func (p *place) apply(ctx context.Context, definitions bool) {
+	GinkgoHelper()
+	Eventually(func() string {
+		r := stage.Admin.RunInput(ctx, p.manifests(ctx, definitions), "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-")
+		if r.Code != 0 {
+			return r.Output
+		}
+		return ""
+	}).Should(BeEmpty())
+}
+
+// remove takes away what install has brought.
+func (p *place) remove(ctx context.Context) {
+	GinkgoHelper()
+	if p.helm == plain {
+		expectDone(stage.Admin.RunInput(ctx, p.manifests(ctx, true), "kubectl", "delete", "--wait=false", "--ignore-not-found", "-f", "-"))
+		return
+	}
+	expectDone(stage.Admin.Run(ctx, p.helm, "uninstall", standin.Release, "-n", operators))
+}
+
 // uninstall takes the operator away, and with its definitions all its objects;
 // where the chart keeps these, somebody deletes them by hand.
 func (p *place) uninstall(ctx context.Context) {
 	GinkgoHelper()
-	expectDone(stage.Admin.Run(ctx, p.helm, "uninstall", standin.Release, "-n", operators))
+	p.remove(ctx)
 	for name := range strings.Lines(stage.Admin.Kubectl(ctx, "get", "crd", "-o", "name").Stdout) {
 		if name = strings.TrimSpace(name); strings.Contains(name, "astarte-platform.org") {
 			expectDone(stage.Admin.Kubectl(ctx, "delete", name, "--wait=false", "--ignore-not-found"))
@@ -205,6 +247,19 @@ func (p *place) uninstall(ctx context.Context) {
 
 // expectBack makes sure that everything is as it was.
 func (p *place) expectBack(ctx context.Context) {
+	GinkgoHelper()
+	p.expectAstartes(ctx)
+	Eventually(func(g Gomega) {
+		for _, resource := range []schema.GroupVersionResource{p.Shape.Ingresses(), p.Shape.Flows()} {
+			list, err := stage.Client.Resource(resource).Namespace(house).List(ctx, metav1.ListOptions{})
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(list.Items).To(HaveLen(len(p.before)), resource.Resource)
+		}
+	}).Should(Succeed())
+}
+
+// expectAstartes makes sure that the Astartes, and what belongs to them, are as they were.
+func (p *place) expectAstartes(ctx context.Context) {
 	GinkgoHelper()
 	for _, k := range p.kept {
 		o, err := stage.Client.Resource(k.resource).Namespace(house).Get(ctx, k.name, metav1.GetOptions{})
@@ -224,11 +279,6 @@ func (p *place) expectBack(ctx context.Context) {
 			g.Expect(after.Object["status"]).To(Equal(before.Object["status"]))
 			g.Expect(after.GetFinalizers()).To(Equal(before.GetFinalizers()))
 			g.Expect(after.GetAnnotations()).To(Equal(before.GetAnnotations()))
-			for _, resource := range []schema.GroupVersionResource{p.Shape.Ingresses(), p.Shape.Flows()} {
-				list, err := stage.Client.Resource(resource).Namespace(house).List(ctx, metav1.ListOptions{})
-				g.Expect(err).NotTo(HaveOccurred())
-				g.Expect(list.Items).To(HaveLen(len(p.before)), resource.Resource)
-			}
 			// The operator has adopted what runs.
 			set, err := stage.Kube.AppsV1().StatefulSets(house).Get(ctx, name+"-vernemq", metav1.GetOptions{})
 			g.Expect(err).NotTo(HaveOccurred())
@@ -246,7 +296,7 @@ func (p *place) clear(ctx SpecContext) {
 	Expect(os.RemoveAll(filepath.Join(stage.Cluster.Dir, "home", ".local"))).To(Succeed())
 	p.install(ctx)
 	expectDone(stage.Admin.Kubectl(ctx, "delete", astartes, "--all", "-n", house))
-	expectDone(stage.Admin.Run(ctx, p.helm, "uninstall", standin.Release, "-n", operators))
+	p.remove(ctx)
 	for name := range strings.Lines(stage.Admin.Kubectl(ctx, "get", "crd", "-o", "name").Stdout) {
 		if name = strings.TrimSpace(name); strings.Contains(name, "astarte-platform.org") {
 			expectDone(stage.Admin.Kubectl(ctx, "delete", name, "--ignore-not-found"))
