@@ -76,7 +76,7 @@ func goingDefinition(w *world, k *kind) []Finding {
 		f.Mend = "do not start the operator yet: it would finish the deletion. Bring back first what is Terminating, and the operator with it: " + undo(o)
 	}
 	for _, o := range k.sorted() {
-		if o.terminating != nil {
+		if w.leaving(k, o) {
 			f.Mend = "do not start the operator yet: it would finish the deletion. Bring the objects back first: " + undo(&goingObject{k, o})
 			break
 		}
@@ -130,10 +130,15 @@ func storedVersions(w *world) []Finding {
 	return found
 }
 
-// goingObject is a guarded object that is Terminating, as is its definition.
+// goingObject is a guarded object that goes with its definition, which is Terminating.
 type goingObject struct {
 	kind   *kind
 	object *object
+}
+
+// leaving says that an object of a Terminating definition is brought back by an undo.
+func (w *world) leaving(k *kind, o *object) bool {
+	return o.terminating != nil || k.resource == w.rescued
 }
 
 // going is the first such object, nil if there is none.
@@ -143,7 +148,7 @@ func (w *world) going() *goingObject {
 			continue
 		}
 		for _, o := range k.sorted() {
-			if o.terminating != nil {
+			if w.leaving(k, o) {
 				return &goingObject{k, o}
 			}
 		}

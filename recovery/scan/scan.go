@@ -6,6 +6,7 @@ package scan
 import (
 	"context"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
 
@@ -22,6 +23,9 @@ type Scanner struct {
 	Profiles *profile.Set
 	// Journals are those of recoveries of many steps; nil if they are not known.
 	Journals journals
+	// Rescued is the resource whose objects 'recovery undo' brings back out of a
+	// Terminating definition even when they are not Terminating themselves.
+	Rescued schema.GroupResource
 }
 
 // judgements are all that a scan looks for, in no particular order.

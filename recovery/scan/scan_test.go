@@ -112,6 +112,11 @@ func TestADefinitionIsMendedWithWhatIsTerminating(t *testing.T) {
 		other.objects = map[types.NamespacedName]*object{name: {NamespacedName: name, uid: "u-2", terminating: &going.Time}}
 		w.kinds[other.resource] = &other
 	})
+	w.rescued = plans
+	if found := definitions(w); found[0].Mend != "do not start the operator yet: it would finish the deletion. Bring the objects back first: holdfast recovery undo plans.billing.example gold -n shop" {
+		t.Errorf("of what is rescued without being Terminating: %+v", found[0])
+	}
+	w.rescued = schema.GroupResource{}
 	const want = "do not start the operator yet: it would finish the deletion. Bring back first what is Terminating, and the operator with it: holdfast recovery undo taxes.billing.example vat -n shop"
 	found := definitions(w)
 	if len(found) != 2 || found[0].Name != "plans.billing.example" || found[0].Mend != want {

@@ -25,6 +25,7 @@ import (
 // world is the picture of a cluster that is judged.
 type world struct {
 	profiles *profile.Set
+	rescued  schema.GroupResource
 	kinds    map[schema.GroupResource]*kind
 	edges    []edge
 	// records are the snapshots, newest first; nil with recordsUnknown.
@@ -134,7 +135,7 @@ func (k *kind) get(name types.NamespacedName) *object {
 
 // read takes the picture.
 func (s *Scanner) read(ctx context.Context) (*world, error) {
-	w := &world{profiles: s.Profiles, kinds: map[schema.GroupResource]*kind{}, services: map[types.NamespacedName]bool{}, secrets: map[types.NamespacedName]types.UID{}}
+	w := &world{profiles: s.Profiles, rescued: s.Rescued, kinds: map[schema.GroupResource]*kind{}, services: map[types.NamespacedName]bool{}, secrets: map[types.NamespacedName]types.UID{}}
 	for _, gr := range s.resources() {
 		k, err := s.readKind(ctx, gr)
 		if err != nil {

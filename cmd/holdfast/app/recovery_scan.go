@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 
+	"github.com/holdfast-dev/holdfast/recovery/rescue"
 	"github.com/holdfast-dev/holdfast/recovery/scan"
 )
 
@@ -60,7 +61,7 @@ func (o *recoveryScanOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	scanner := &scan.Scanner{Client: c.dynamic, Metadata: c.metadata, Snapshots: store, Profiles: set}
+	scanner := &scan.Scanner{Client: c.dynamic, Metadata: c.metadata, Snapshots: store, Profiles: set, Rescued: rescue.Astartes()}
 	keeper, keeperErr := c.journals(ctx)
 	if keeperErr == nil {
 		scanner.Journals = keeper

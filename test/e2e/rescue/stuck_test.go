@@ -95,6 +95,13 @@ var _ = Describe("An Astarte whose definitions are stuck for want of the convers
 		Expect(nothing.Code).To(Equal(2), nothing.Output)
 		Expect(nothing.Stderr).To(Equal("holdfast: there is no snapshot of adi \"nobody\"; 'holdfast recovery list' shows those there are\n"))
 
+		By("the scan tells how they come back")
+		scan := stage.Admin.Holdfast(ctx, "recovery", "scan")
+		Expect(scan.Code).To(Equal(1), scan.Output)
+		for _, definition := range []string{astartes, voyagers} {
+			Expect(scan.Stdout).To(MatchRegexp(`customresourcedefinitions.apiextensions.k8s.io %s\n.*InstanceDeletionFailed.*\n.*holdfast recovery undo %s stuck -n %s`, definition, astartes, house))
+		}
+
 		By("its rescue")
 		plan := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, "stuck", "-n", house)
 		Expect(plan.Code).To(Equal(4), plan.Output)
