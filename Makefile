@@ -14,8 +14,8 @@ help: ## Show what can be made
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/holdfast
-	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
+build: ## Build bin/holdfast (RACE=1: with the race detector, which needs a C compiler)
+	CGO_ENABLED=$(if $(RACE),1,0) go build -trimpath $(if $(RACE),-race )-ldflags '$(LDFLAGS)' -o bin/holdfast ./cmd/holdfast
 
 .PHONY: image
 image: ## Build the container image
