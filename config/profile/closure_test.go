@@ -262,7 +262,7 @@ func TestClosureFaults(t *testing.T) {
 
 func TestMembersAreChecked(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]string{ //nolint:gosec // lines of profiles, no credentials
+	for text, want := range map[string]string{
 		"{resource: secrets, name: 'x{.a', namesOnly: true}":             "closure[0].name",
 		"{resource: configmaps, releaseOf: plans.billing.example}":       "a release is kept in secrets",
 		"{resource: secrets, name: a, beforeOwner: true}":                "closure[0].beforeOwner",

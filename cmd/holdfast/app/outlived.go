@@ -96,7 +96,7 @@ func means(word, group string, names ...string) bool {
 
 // unknownResource is the error for a word that names nothing, neither in the
 // cluster, as resolveErr says, nor among what is saved.
-func unknownResource(word string, saved []schema.GroupResource, resolveErr error) error {
+func unknownResource(saved []schema.GroupResource, resolveErr error) error {
 	if len(saved) == 0 {
 		return resolveErr
 	}

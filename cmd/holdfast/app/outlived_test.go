@@ -83,14 +83,14 @@ func TestWordsForWhatTheClusterDoesNotHave(t *testing.T) {
 func TestAWordForNothing(t *testing.T) {
 	t.Parallel()
 	unknown := usagef(`the cluster has no resource "tier"`)
-	if err := unknownResource("tier", nil, unknown); !errors.Is(err, unknown) {
+	if err := unknownResource(nil, unknown); !errors.Is(err, unknown) {
 		t.Errorf("with nothing saved: %v", err)
 	}
 	var saved []schema.GroupResource
 	for i := range 7 {
 		saved = append(saved, schema.GroupResource{Group: "g", Resource: fmt.Sprint("r", i)})
 	}
-	err := unknownResource("tier", saved, unknown)
+	err := unknownResource(saved, unknown)
 	want := `the cluster has no resource "tier"; nor is anything saved under that name (short names are known only of saved definitions): there are snapshots of r0.g, r1.g, r2.g, r3.g, r4.g and 2 more`
 	if err.Error() != want || exitCode(err) != exitUsage {
 		t.Errorf("%v, code %d, want %s", err, exitCode(err), want)

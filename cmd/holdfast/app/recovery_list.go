@@ -257,7 +257,7 @@ func (c *cluster) choose(ctx context.Context, store *snapshot.Store, args []stri
 		return nil, err
 	}
 	if s.resources = called; len(called) == 0 {
-		return nil, unknownResource(s.word, all, resolveErr)
+		return nil, unknownResource(all, resolveErr)
 	}
 	return s, nil
 }
