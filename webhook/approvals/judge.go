@@ -60,6 +60,12 @@ func (k Ask) concerns(a *v1alpha1.DeletionApproval) bool {
 	return schema.ParseGroupResource(a.Spec.Resource) == k.Resource && a.Spec.Namespace == k.Namespace && a.Spec.Name == k.Name
 }
 
+// meant says that a, which concerns the object, was given for just this: what
+// speaks against it is what the user has to know first.
+func (k Ask) meant(a *v1alpha1.DeletionApproval) bool {
+	return k.release(a) || (a.Spec.Operation == k.Operation && a.Spec.UID != "" && a.Spec.UID == string(k.UID))
+}
+
 // judge tells why a, which concerns the object, does not count; empty when it does.
 func judge(a *v1alpha1.DeletionApproval, k Ask, now time.Time) string {
 	switch {

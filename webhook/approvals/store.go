@@ -56,19 +56,24 @@ func (s *Store) Find(ctx context.Context, ask Ask) (*v1alpha1.DeletionApproval, 
 	}
 	now := s.Now()
 	var counting []*v1alpha1.DeletionApproval
-	var against []string
+	var against, beside []string
 	for _, a := range all {
 		if !ask.concerns(a) {
 			continue
 		}
 		if why := judge(a, ask, now); why != "" {
-			against = append(against, fmt.Sprintf("Approval %s does not count: %s", a.Name, why))
+			told := fmt.Sprintf("Approval %s does not count: %s", a.Name, why)
+			if ask.meant(a) {
+				against = append(against, told)
+			} else {
+				beside = append(beside, told)
+			}
 			continue
 		}
 		counting = append(counting, a)
 	}
 	if len(counting) == 0 {
-		return nil, because(against), nil
+		return nil, because(append(against, beside...)), nil
 	}
 	// One that is used already, or is never used up, before one that still may be.
 	slices.SortStableFunc(counting, func(a, b *v1alpha1.DeletionApproval) int { return cmp.Compare(rank(a), rank(b)) })

@@ -176,6 +176,14 @@ func TestFindAmongMany(t *testing.T) {
 	if err != nil || against != "Approval second does not count: it expired at 2026-01-02T12:16:00Z (and 1 more do not count)" {
 		t.Errorf("against them: %q, %v", against, err)
 	}
+
+	// One that was meant for this before a newer one that was not.
+	beside := func(a *v1alpha1.DeletionApproval) { later(a); a.Spec.Operation = "strip-finalizers" }
+	store, _ = newStore(t, noon.Add(2*time.Minute), approval("beside", beside), approval("used", used("eve", noon)))
+	_, against, err = store.Find(t.Context(), ask())
+	if err != nil || against != "Approval used does not count: eve used it at 2026-01-02T12:00:00Z (and 1 more do not count)" {
+		t.Errorf("against them: %q, %v", against, err)
+	}
 }
 
 func TestFindFaults(t *testing.T) {
