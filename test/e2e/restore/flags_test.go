@@ -158,7 +158,7 @@ var _ = Describe("A restore", func() {
 			{"--only /a aaaaaaaaaaaaaaaa", `"/a" is not RESOURCE, RESOURCE.GROUP or one of these with /NAME`},
 			{"--except a/b/c aaaaaaaaaaaaaaaa", `"a/b/c" is not RESOURCE, RESOURCE.GROUP or one of these with /NAME`},
 			{"--set aaaaaaaaaaaaaaaa bbbbbbbbbbbbbbbb", "name IDs or a set, not both"},
-			{"--set nosuch", `"nosuch" is not the ID of a snapshot`},
+			{"--set nosuch", `"nosuch" is not the ID of a set`},
 			{"--set aaaaaaaaaaaaaaaa", `"aaaaaaaaaaaaaaaa"`},
 			{"release a --existing replace", "are for objects, not for a Helm release"},
 		} {
