@@ -33,7 +33,7 @@ const (
 // was applied. Its own watch brings them, or a bookmark which says that there
 // are none, in case the reflector's hangs.
 func (f *feed) barrier(ctx context.Context, k known, free func()) (proof, error) {
-	s := source{plan: f.plan, client: f.prover, kind: k.kind}
+	s := f.proving(k.kind)
 	now, err := s.now(ctx)
 	if err != nil {
 		return proof{}, fmt.Errorf("list %s: %w", f.resource(), err)

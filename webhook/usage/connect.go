@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	apiextensions "k8s.io/apiextensions-apiserver/pkg/client/clientset/clientset"
+	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/metadata"
@@ -56,7 +57,7 @@ func NewKinds(config *rest.Config, transport *http.Client) (*Kinds, error) {
 // The prover speaks HTTP/1.1: with HTTP/2 all requests share one connection,
 // and one that hangs keeps all of them waiting until it is given up, 45 s later.
 // Here a request that was given up takes its connection with it, and the next
-// gets another.
+// gets another, which is a new one after Reconnect.
 func OptionsFor(reader, prover *rest.Config, set *profile.Set, metrics *Metrics) (Options, error) {
 	o := Options{Profiles: set, Metrics: metrics}
 	var err error
@@ -75,6 +76,7 @@ func OptionsFor(reader, prover *rest.Config, set *profile.Set, metrics *Metrics)
 	if o.Prover, err = dynamic.NewForConfigAndClient(prover, transport); err != nil {
 		return Options{}, fmt.Errorf("connect: %w", err)
 	}
+	o.Reconnect = func() { utilnet.CloseIdleConnectionsFor(transport.Transport) }
 	o.Kinds, err = NewKinds(prover, transport)
 	return o, err
 }

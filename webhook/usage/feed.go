@@ -44,6 +44,7 @@ type feed struct {
 	definer Definer
 	// reader is for the reflector; prover, on connections of its own, for proofs.
 	reader, prover dynamic.Interface
+	reconnect      func()
 	metrics        *Metrics
 	rounds         rounds
 	wake           chan struct{}
@@ -69,9 +70,14 @@ type feed struct {
 
 func newFeed(plan *kindPlan, o Options) *feed {
 	return &feed{
-		plan: plan, definer: o.Kinds, reader: o.Reader, prover: o.Prover, metrics: o.Metrics, definitions: &atomic.Bool{},
+		plan: plan, definer: o.Kinds, reader: o.Reader, prover: o.Prover, reconnect: o.Reconnect, metrics: o.Metrics, definitions: &atomic.Bool{},
 		wake: make(chan struct{}, 1), state: stateUnknown, table: newTable(plan), advanced: make(chan struct{}),
 	}
+}
+
+// proving reads objects for somebody who waits.
+func (f *feed) proving(kind Definition) source {
+	return source{plan: f.plan, client: f.prover, kind: kind, reconnect: f.reconnect}
 }
 
 func (f *feed) resource() schema.GroupResource { return f.plan.resource }

@@ -29,6 +29,9 @@ type Options struct {
 	// Reader follows the referring kinds. Prover asks for proofs, and should
 	// have connections of its own.
 	Reader, Prover dynamic.Interface
+	// Reconnect makes Prover use no connection for its next request that it has
+	// now and that rests; nil when it has none of its own.
+	Reconnect func()
 	// Metadata follows the CustomResourceDefinitions.
 	Metadata metadata.Interface
 	Kinds    Definer

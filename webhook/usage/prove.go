@@ -116,7 +116,7 @@ func (f *feed) notRead() error {
 // list proves by one page, if that is all there is. The list is a consistent
 // read, and what it shows goes into the table.
 func (f *feed) list(ctx context.Context, k known) (p proof, whole bool, err error) {
-	s := source{plan: f.plan, client: f.prover, kind: k.kind}
+	s := f.proving(k.kind)
 	page, err := s.promptPage(ctx, "", metav1.ListOptions{Limit: pageSize})
 	if err != nil {
 		return proof{}, false, fmt.Errorf("list %s: %w", f.resource(), err)

@@ -64,7 +64,7 @@ func (f *feed) selected(ctx context.Context, target guard.Target) (proof, bool) 
 }
 
 func (f *feed) selectBy(ctx context.Context, k known, keys []string, name string) (*table, error) {
-	s := source{plan: f.plan, client: f.prover, kind: k.kind}
+	s := f.proving(k.kind)
 	t := newTable(f.plan)
 	for _, key := range keys {
 		page, err := s.promptPage(ctx, "", metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(key, name).String(), Limit: pageSize})

@@ -34,6 +34,8 @@ type source struct {
 	// told is called with what a list or watch ends in, nil for success; nil
 	// when nobody wants to know.
 	told func(err error)
+	// reconnect gives up the connections that rest; it may be nil.
+	reconnect func()
 }
 
 func (s source) tell(err error) {
@@ -69,7 +71,8 @@ func (s source) page(ctx context.Context, namespace string, opts metav1.ListOpti
 }
 
 // patience is how long a page may take before it is asked for once more. The
-// usual reason is a connection that hangs, which the second try does not use.
+// usual reason is a connection that hangs, and then those that rest beside it
+// hang as well: the second try uses none of them.
 const patience = 1500 * time.Millisecond
 
 // promptPage is page for when somebody waits.
@@ -79,6 +82,9 @@ func (s source) promptPage(ctx context.Context, namespace string, opts metav1.Li
 	list, err := s.page(first, namespace, opts)
 	if err == nil || first.Err() == nil || ctx.Err() != nil {
 		return list, err
+	}
+	if s.reconnect != nil {
+		s.reconnect()
 	}
 	return s.page(ctx, namespace, opts)
 }
