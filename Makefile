@@ -73,6 +73,12 @@ bench: build ## Measure Holdfast against the simplest webhooks on a real API ser
 	@go test ./test/bench -run '^$$' -bench Heap -benchtime 1x | tee -a bin/index.txt
 	@bin/bench --index bin/index.txt --out docs/benchmarks.md
 
+.PHONY: bench-backup
+bench-backup: build ## Measure continuous backup alone, as a part of bench; prints the figures
+	@test/controlplane/build.sh >/dev/null
+	@go build -o bin/bench ./test/bench/compare
+	@bin/bench --backup-only --out bin/benchmarks-backup.md
+
 .PHONY: bench-recovery
 bench-recovery: build ## Measure a rescue, a restore and a scan on a real API server; writes docs/benchmarks-recovery.md
 	@go build -o bin/recovery-bench ./test/bench/rescue

@@ -69,7 +69,7 @@ func (b *bench) sets(ctx context.Context, r *report) error {
 }
 
 func (c *backup) start(ctx context.Context) (err error) {
-	if c.cluster, err = controlplane.Start(ctx, controlplane.Options{AuditLog: true}); err != nil {
+	if c.cluster, err = controlplane.Start(ctx, controlplane.Options{AuditLog: true, APIServerFlags: []string{"--service-cluster-ip-range=10.0.0.0/16"}}); err != nil {
 		return err
 	}
 	c.cluster.Config.WarningHandler = rest.NoWarnings{}
