@@ -34,12 +34,7 @@ func (r *Rescue) definitionGone(ctx context.Context, w *ward) error {
 			if crd == nil || crd.UID != w.Definition {
 				return true, "", nil
 			}
-			for _, c := range crd.Status.Conditions {
-				if c.Type == apiextensionsv1.Terminating && c.Status == apiextensionsv1.ConditionTrue {
-					return false, c.Reason + ": " + c.Message, nil
-				}
-			}
-			return false, "it is Terminating", nil
+			return false, whyTerminating(crd), nil
 		},
 	})
 }

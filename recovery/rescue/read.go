@@ -54,12 +54,17 @@ func served(crd *apiextensionsv1.CustomResourceDefinition) []string {
 // errUnreadable means that an object could be read in no version.
 var errUnreadable = errors.New("it can be read in no version")
 
-// read is an Astarte in the first version in which it can be read. Without the
+// resourceOf is what crd defines, in a version.
+func resourceOf(crd *apiextensionsv1.CustomResourceDefinition, version string) schema.GroupVersionResource {
+	return schema.ParseGroupResource(crd.Name).WithVersion(version)
+}
+
+// read is an object of crd in the first version in which it can be read. Without the
 // operator's conversion webhook that is the one that it is encoded in, which
 // need be neither the stored nor the preferred one. broken says why others fail.
 func (r *Rescue) read(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition, name types.NamespacedName) (obj *unstructured.Unstructured, broken error, err error) {
 	for _, version := range served(crd) {
-		live, err := r.astartes(version, name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+		live, err := r.Recovery.Client.Resource(resourceOf(crd, version)).Namespace(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err), apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
 			return nil, nil, err
@@ -75,11 +80,11 @@ func (r *Rescue) read(ctx context.Context, crd *apiextensionsv1.CustomResourceDe
 	return obj, broken, nil
 }
 
-// all are the names of all Astartes, in whatever version they can be listed.
+// all are the names of all objects of crd, in whatever version they can be listed.
 func (r *Rescue) all(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) ([]types.NamespacedName, error) {
 	var last error
 	for _, version := range served(crd) {
-		list, err := r.Recovery.Client.Resource(Astartes().WithVersion(version)).List(ctx, metav1.ListOptions{})
+		list, err := r.Recovery.Client.Resource(resourceOf(crd, version)).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			last = err
 			continue

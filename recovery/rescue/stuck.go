@@ -4,6 +4,7 @@
 package rescue
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -11,7 +12,6 @@ import (
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -44,7 +44,7 @@ func (r *Rescue) stuckDefinitions(ctx context.Context) ([]*stuck, error) {
 		if crd == nil || crd.DeletionTimestamp == nil {
 			continue
 		}
-		instances, err := r.instances(ctx, crd)
+		instances, _, err := r.instances(ctx, crd)
 		if err != nil {
 			return nil, err
 		}
@@ -66,50 +66,28 @@ func heldBack(gr schema.GroupResource, obj *unstructured.Unstructured) error {
 		gr, obj.GetNamespace(), obj.GetName(), strings.Join(obj.GetFinalizers(), ", "), name, name)
 }
 
-// instances are all objects of a definition, in a version in which they can be listed and read.
-func (r *Rescue) instances(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) ([]*unstructured.Unstructured, error) {
-	var last error
-	for _, version := range served(crd) {
-		gvr := schema.GroupVersionResource{Group: crd.Spec.Group, Version: version, Resource: crd.Spec.Names.Plural}
-		list, err := r.Recovery.Client.Resource(gvr).List(ctx, metav1.ListOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil, nil // it has gone meanwhile, and they with it
-		}
-		if err != nil {
-			last = err
-			continue
-		}
-		var all []*unstructured.Unstructured
-		for i := range list.Items {
-			obj, err := r.readInstance(ctx, crd, &list.Items[i])
-			if err != nil {
-				return nil, err
-			}
-			if obj != nil {
-				all = append(all, obj)
-			}
-		}
-		return all, nil
+// instances are all objects of a definition, each read anew: a list may come
+// from what the API server remembers. broken says why some cannot be read in
+// every version.
+func (r *Rescue) instances(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) (all []*unstructured.Unstructured, broken error, err error) {
+	names, err := r.all(ctx, crd)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil, nil // it has gone meanwhile, and they with it
+	case err != nil:
+		return nil, nil, fmt.Errorf("list %s, whose definition is Terminating: %w", crd.Name, err)
 	}
-	return nil, fmt.Errorf("list %s, whose definition is Terminating: %w", crd.Name, last)
-}
-
-// readInstance reads what was listed anew, in the version that it is encoded in:
-// a list may come from what the API server remembers. Nil if it is gone.
-func (r *Rescue) readInstance(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition, listed *unstructured.Unstructured) (*unstructured.Unstructured, error) {
-	var last error
-	for _, version := range served(crd) {
-		gvr := schema.GroupVersionResource{Group: crd.Spec.Group, Version: version, Resource: crd.Spec.Names.Plural}
-		obj, err := r.Recovery.Client.Resource(gvr).Namespace(listed.GetNamespace()).Get(ctx, listed.GetName(), metav1.GetOptions{})
+	for _, name := range names {
+		obj, unread, err := r.read(ctx, crd, name)
 		switch {
 		case apierrors.IsNotFound(err):
-			return nil, nil
-		case err == nil:
-			return obj, nil
+			continue
+		case err != nil:
+			return nil, nil, fmt.Errorf("read %s %s: %w", crd.Name, name, err)
 		}
-		last = err
+		all, broken = append(all, obj), cmp.Or(broken, unread)
 	}
-	return nil, fmt.Errorf("read %s %s/%s: %w: %w", crd.Name, listed.GetNamespace(), listed.GetName(), errUnreadable, last)
+	return all, broken, nil
 }
 
 // saveStuck saves what goes with the other definitions, and is then the latest
@@ -138,7 +116,7 @@ func (r *Rescue) saveInstances(ctx context.Context, d *stuck) error {
 	if err != nil || crd == nil {
 		return err
 	}
-	instances, err := r.instances(ctx, crd)
+	instances, _, err := r.instances(ctx, crd)
 	if err != nil {
 		return err
 	}
@@ -172,32 +150,13 @@ func (r *Rescue) letDefinitionGo(ctx context.Context, j *journal.Journal, d *stu
 				return err == nil, "", err
 			}
 			if c := crd.Spec.Conversion; c != nil && c.Strategy == apiextensionsv1.WebhookConverter {
-				if r.readableInEvery(ctx, crd) != nil {
+				if _, broken, unread := r.instances(ctx, crd); broken != nil || unread != nil {
 					err = r.switchConversionOff(ctx, j, crd)
 				}
 			}
 			return false, whyTerminating(crd), ignoreGone(err)
 		},
 	})
-}
-
-// readableInEvery reads all instances in every served version, and says why one
-// cannot be.
-func (r *Rescue) readableInEvery(ctx context.Context, crd *apiextensionsv1.CustomResourceDefinition) error {
-	instances, err := r.instances(ctx, crd)
-	if err != nil {
-		return err
-	}
-	for _, obj := range instances {
-		for _, version := range served(crd) {
-			gvr := schema.GroupVersionResource{Group: crd.Spec.Group, Version: version, Resource: crd.Spec.Names.Plural}
-			_, err := r.Recovery.Client.Resource(gvr).Namespace(obj.GetNamespace()).Get(ctx, obj.GetName(), metav1.GetOptions{})
-			if err != nil && !apierrors.IsNotFound(err) {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // still is the definition d while it is there, nil once it is gone.

@@ -60,14 +60,9 @@ func (k Ask) concerns(a *v1alpha1.DeletionApproval) bool {
 	return schema.ParseGroupResource(a.Spec.Resource) == k.Resource && a.Spec.Namespace == k.Namespace && a.Spec.Name == k.Name
 }
 
-// meant says that a, which concerns the object, was given for just this: what
-// speaks against it is what the user has to know first.
-func (k Ask) meant(a *v1alpha1.DeletionApproval) bool {
-	return k.release(a) || (a.Spec.Operation == k.Operation && a.Spec.UID != "" && a.Spec.UID == string(k.UID))
-}
-
-// judge tells why a, which concerns the object, does not count; empty when it does.
-func judge(a *v1alpha1.DeletionApproval, k Ask, now time.Time) string {
+// elsewhere tells what else a, which concerns the object, was given for; empty
+// when it was meant for just this.
+func (k Ask) elsewhere(a *v1alpha1.DeletionApproval) string {
 	switch {
 	case k.release(a):
 	case a.Spec.Operation != k.Operation:
@@ -75,6 +70,11 @@ func judge(a *v1alpha1.DeletionApproval, k Ask, now time.Time) string {
 	case a.Spec.UID == "" || a.Spec.UID != string(k.UID):
 		return fmt.Sprintf("it is for another object of that name, with UID %s", a.Spec.UID)
 	}
+	return ""
+}
+
+// judge tells why a, which was meant for just this, does not count; empty when it does.
+func judge(a *v1alpha1.DeletionApproval, k Ask, now time.Time) string {
 	if why := untimely(a, now); why != "" {
 		return why
 	}

@@ -61,13 +61,12 @@ func (s *Store) Find(ctx context.Context, ask Ask) (*v1alpha1.DeletionApproval, 
 		if !ask.concerns(a) {
 			continue
 		}
+		if why := ask.elsewhere(a); why != "" {
+			beside = append(beside, uncounted(a, why))
+			continue
+		}
 		if why := judge(a, ask, now); why != "" {
-			told := fmt.Sprintf("Approval %s does not count: %s", a.Name, why)
-			if ask.meant(a) {
-				against = append(against, told)
-			} else {
-				beside = append(beside, told)
-			}
+			against = append(against, uncounted(a, why))
 			continue
 		}
 		counting = append(counting, a)
@@ -78,6 +77,10 @@ func (s *Store) Find(ctx context.Context, ask Ask) (*v1alpha1.DeletionApproval, 
 	// One that is used already, or is never used up, before one that still may be.
 	slices.SortStableFunc(counting, func(a, b *v1alpha1.DeletionApproval) int { return cmp.Compare(rank(a), rank(b)) })
 	return counting[0], "", nil
+}
+
+func uncounted(a *v1alpha1.DeletionApproval, why string) string {
+	return fmt.Sprintf("Approval %s does not count: %s", a.Name, why)
 }
 
 func rank(a *v1alpha1.DeletionApproval) int {
