@@ -35,8 +35,10 @@ type Holders struct {
 	// Changed is called, without arguments and from several goroutines, when
 	// the answer of Namespaces may have changed.
 	Changed func()
-	// Counted is called likewise when that of Count may have changed; it may be nil.
-	Counted func()
+	// Counted is called likewise when that of Count may have changed for a
+	// resource of a release; it may be nil. News says that there may be the first
+	// or no more of it, and not only more or fewer.
+	Counted func(news bool)
 
 	mu    sync.Mutex
 	kinds map[schema.GroupResource]*heldKind
@@ -44,9 +46,10 @@ type Holders struct {
 
 // heldKind is what is known of one guarded resource.
 type heldKind struct {
-	// holds tells whether a namespace is kept for objects of this kind.
-	holds  bool
-	synced bool
+	// holds tells whether a namespace is kept for objects of this kind, fences
+	// whether a release is.
+	holds, fences bool
+	synced        bool
 	// epoch tells the events of one watch from those of the one before.
 	epoch int
 	// objects counts them by namespace, which is empty in the cluster's scope.
@@ -88,25 +91,27 @@ func (h *Holders) Count(gr schema.GroupResource) (objects map[string]int, known 
 	return maps.Clone(k.objects), true
 }
 
-func (h *Holders) counted() {
-	if h.Counted != nil {
-		h.Counted()
+func (h *Holders) counted(k *heldKind, news bool) {
+	if h.Counted != nil && k.fences {
+		h.Counted(news)
 	}
 }
 
 // Start watches until ctx ends.
 func (h *Holders) Start(ctx context.Context) error {
 	kinds := map[schema.GroupResource]*heldKind{}
-	follow := func(gr schema.GroupResource, holds bool) {
-		kinds[gr] = &heldKind{holds: holds, objects: map[string]int{}, look: make(chan struct{}, 1)}
+	kind := func(gr schema.GroupResource) *heldKind {
+		if kinds[gr] == nil {
+			kinds[gr] = &heldKind{objects: map[string]int{}, look: make(chan struct{}, 1)}
+		}
+		return kinds[gr]
 	}
-	// Those of a release's definitions are counted for its fence.
 	for gr := range h.Profiles.Fencing() {
-		follow(gr, false)
+		kind(gr).fences = true
 	}
 	for _, g := range h.Profiles.Resources() {
 		if g.Holding != v1alpha1.HoldingNever {
-			follow(g.Resource, true)
+			kind(g.Resource).holds = true
 		}
 	}
 	h.mu.Lock()
@@ -131,7 +136,7 @@ func (h *Holders) followDefinitions(ctx context.Context, kinds map[schema.GroupR
 				case k.look <- struct{}{}:
 				default: // it looks anyway
 				}
-				h.counted() // it may belong to another release now
+				h.counted(k, true) // it may belong to another release now
 			}
 		}
 	}
@@ -185,7 +190,7 @@ func (h *Holders) reset(k *heldKind, synced bool) {
 	if changed {
 		h.Changed()
 	}
-	h.counted()
+	h.counted(k, true)
 }
 
 // watchKind counts the objects of a kind until ctx ends.
@@ -198,19 +203,20 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 		if !ok {
 			return
 		}
-		defer h.counted()
 		h.mu.Lock()
 		if k.epoch != epoch {
 			h.mu.Unlock()
 			return
 		}
-		held := h.holds(meta.Namespace)
+		held, there := h.holds(meta.Namespace), len(k.objects) > 0
 		if k.objects[meta.Namespace] += by; k.objects[meta.Namespace] <= 0 {
 			delete(k.objects, meta.Namespace)
 		}
 		// The first object of a kind is no news where others are.
 		changed := k.synced && held != h.holds(meta.Namespace)
+		news := there != (len(k.objects) > 0)
 		h.mu.Unlock()
+		h.counted(k, news)
 		if changed {
 			h.Changed()
 		}
@@ -222,7 +228,7 @@ func (h *Holders) watchKind(ctx context.Context, gvr schema.GroupVersionResource
 		k.synced = k.synced || k.epoch == epoch
 		h.mu.Unlock()
 		h.Changed()
-		h.counted()
+		h.counted(k, true)
 	})
 }
 

@@ -12,9 +12,14 @@ import (
 	"time"
 )
 
-// For is how long the answer of a read is used. Whoever changes what is read
-// waits as long, and all replicas know of the change then.
-const For = 100 * time.Millisecond
+const (
+	// For is how long the answer of a read is used. Whoever changes what is read
+	// waits as long, and all replicas know of the change then.
+	For = 100 * time.Millisecond
+	// slack is by how much a read that is made ahead is to be early.
+	slack      = 10 * time.Millisecond
+	aheadLimit = time.Second
+)
 
 // Value is what Read gave lately. It must not be copied once it is used.
 type Value[T any] struct {
@@ -22,9 +27,11 @@ type Value[T any] struct {
 	// Now is the clock; time.Now when nil.
 	Now func() time.Time
 
-	mu   sync.Mutex
-	last T
-	at   time.Time
+	mu      sync.Mutex
+	last    T
+	at      time.Time
+	took    time.Duration
+	reading sync.Mutex // held by who reads ahead
 }
 
 // Get is what Read gave when it began at most For ago, and otherwise gives now.
@@ -33,6 +40,11 @@ func (v *Value[T]) Get(ctx context.Context) (T, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if age := v.now().Sub(v.at); age >= 0 && age <= For {
+		// Nobody should have to wait for the next one, as long as there are some
+		// who ask.
+		if age+2*v.took+slack >= For && v.reading.TryLock() {
+			go v.readAhead(context.WithoutCancel(ctx))
+		}
 		return v.last, nil
 	}
 	return v.read(ctx)
@@ -45,6 +57,25 @@ func (v *Value[T]) Fresh(ctx context.Context) (T, error) {
 	return v.read(ctx)
 }
 
+// readAhead reads while the last answer is still used. Without an answer, that
+// one grows old, and who comes then reads.
+func (v *Value[T]) readAhead(ctx context.Context) {
+	defer v.reading.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, aheadLimit)
+	defer cancel()
+	began := v.now()
+	value, err := v.Read(ctx)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if err == nil && began.After(v.at) {
+		v.keep(value, began)
+	}
+}
+
+func (v *Value[T]) keep(value T, began time.Time) {
+	v.last, v.at, v.took = value, began, v.now().Sub(began)
+}
+
 func (v *Value[T]) read(ctx context.Context) (T, error) {
 	began := v.now()
 	value, err := v.Read(ctx)
@@ -52,7 +83,7 @@ func (v *Value[T]) read(ctx context.Context) (T, error) {
 		v.at = time.Time{}
 		return value, err
 	}
-	v.last, v.at = value, began
+	v.keep(value, began)
 	return value, nil
 }
 

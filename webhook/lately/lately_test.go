@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -26,8 +27,8 @@ func TestValue(t *testing.T) {
 		want  int
 	}{
 		{name: "the first reads", ask: v.Get, want: 1},
-		{name: "soon after it is remembered", after: For - time.Millisecond, ask: v.Get, want: 1},
-		{name: "its age is that of its beginning", after: time.Millisecond, ask: v.Get, want: 2},
+		{name: "soon after it is remembered", after: For - slack - 4*time.Millisecond, ask: v.Get, want: 1},
+		{name: "its age is that of its beginning", after: slack + 4*time.Millisecond, ask: v.Get, want: 2},
 		{name: "fresh always reads", ask: v.Fresh, want: 3},
 		{name: "and what it read is remembered", ask: v.Get, want: 3},
 		{name: "an error is told", after: For, fault: errors.New("away"), ask: v.Get, want: 4},
@@ -41,4 +42,53 @@ func TestValue(t *testing.T) {
 			t.Errorf("%s: got %d, %v, want %d, %v", s.name, got, err, s.want, s.fault)
 		}
 	}
+}
+
+// Nobody waits while the next answer is read, and none gets older than For.
+func TestReadAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const took = 20 * time.Millisecond
+		reads, fault := 0, error(nil)
+		v := &Value[int]{Read: func(ctx context.Context) (int, error) {
+			reads++
+			n := reads
+			time.Sleep(took)
+			return n, errors.Join(fault, ctx.Err())
+		}}
+		get := func(want int, wait time.Duration) {
+			t.Helper()
+			began := time.Now()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel() // who began to read ahead does not wait for it
+			got, err := v.Get(ctx)
+			if got != want || err != nil || time.Since(began) != wait {
+				t.Fatalf("got %d, %v after %s, want %d after %s", got, err, time.Since(began), want, wait)
+			}
+		}
+		get(1, took)
+		time.Sleep(For - 2*took - slack - took - 1)
+		get(1, 0)
+		synctest.Wait()
+		if reads != 1 {
+			t.Fatal("read ahead too early")
+		}
+		time.Sleep(1)
+		get(1, 0) // which begins to read
+		time.Sleep(took - 1)
+		get(1, 0) // and is the only one
+		time.Sleep(1)
+		synctest.Wait()
+		get(2, 0)
+
+		fault = errors.New("away")
+		time.Sleep(For - took) // since it began to read
+		get(2, 0)
+		time.Sleep(took)
+		synctest.Wait()
+		fault = nil
+		get(4, took) // the one that failed counts for nothing
+		if reads != 4 {
+			t.Errorf("read %d times", reads)
+		}
+	})
 }

@@ -6,6 +6,7 @@ package app
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -30,6 +31,8 @@ const (
 	// fencePause lies between two times; a thousand new instances a second must
 	// not become as many writes.
 	fencePause = 100 * time.Millisecond
+	// fenceCount is how old the numbers may be that a refusal tells of.
+	fenceCount = 5 * time.Second
 )
 
 // fencing is the leader's work of keeping the parameters of the fence right.
@@ -42,6 +45,8 @@ type fencing struct {
 	// counts tells what exists of a resource, if that is followed.
 	counts  func(gr schema.GroupResource) (objects map[string]int, known bool)
 	changed chan struct{}
+	// recounting says that a look is due because of numbers alone.
+	recounting atomic.Bool
 }
 
 // newFencing counts instances by holders.
@@ -54,7 +59,7 @@ func newFencing(o *serveOptions, u *upkeep, live *instances.Live, holders *insta
 	f.fence.Dropped = &fence.Releases{Reader: release.Reader{Kube: kube}, Metadata: live.Metadata, Changed: f.trigger}
 	f.approvals = &approvals.Releases{Client: live.Client, Now: time.Now, Changed: f.trigger}
 	f.fence.Approved = func(key release.Key) bool { return f.approvals.Approved(key.Namespace, key.Name) }
-	holders.Counted = f.trigger
+	holders.Counted = f.counted
 	return f
 }
 
@@ -62,6 +67,20 @@ func (f *fencing) trigger() {
 	select {
 	case f.changed <- struct{}{}:
 	default: // a look is due anyway
+	}
+}
+
+// counted triggers at once when a fence may have to open or close, and in a
+// while when only what it says of how many there are is old.
+func (f *fencing) counted(news bool) {
+	switch {
+	case news:
+		f.trigger()
+	case f.recounting.CompareAndSwap(false, true):
+		time.AfterFunc(fenceCount, func() {
+			f.recounting.Store(false)
+			f.trigger()
+		})
 	}
 }
 

@@ -26,7 +26,7 @@ import (
 
 // The kinds: Holdfast guards plains, to which nothing can refer, and useds, to
 // which users refer. The others belong to the webhooks it is compared with.
-var kinds = []string{"plain", "used", "user", "refused", "noop", "write"} //nolint:gochecknoglobals // never changes
+var kinds = []string{"plain", "used", "user", "refused", "twice", "noop", "write"} //nolint:gochecknoglobals // never changes
 
 const (
 	group     = "bench.example"

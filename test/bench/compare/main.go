@@ -40,7 +40,7 @@ func main() {
 	backups := flag.Bool("backup-only", false, "measure continuous backup alone")
 	secrets := flag.String("rivals-secrets", "", "the namespace that they write Secrets to")
 	flag.Parse()
-	size := sizes{requests: 600, referrers: []int{100, 10_000, 100_000}, undos: 200, manual: 30, snapshots: 10_000, astartes: 100, tiers: 1000, steady: 2 * time.Minute}
+	size := sizes{requests: 600, referrers: []int{100, 10_000, 100_000}, undos: 200, manual: 200, snapshots: 10_000, astartes: 100, tiers: 1000, steady: 2 * time.Minute}
 	if *quick {
 		size = sizes{requests: 64, referrers: []int{100, 600}, undos: 5, manual: 2, snapshots: 200, astartes: 8, tiers: 40, steady: 40 * time.Second}
 	}

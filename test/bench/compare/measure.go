@@ -100,12 +100,18 @@ func (b *bench) deletions(ctx context.Context, kinds []string, parallel int) (ma
 
 var errAllowed = errors.New("a deletion went through that was to be refused")
 
-// refused measures deletions that are refused, of the objects of each kind called name.
+// refusers are the kinds of which no object can be deleted.
+func refusers() []string { return []string{"used", "refused", "twice"} }
+
+// refused measures deletions that are refused, in turns.
 func (b *bench) refused(ctx context.Context, parallel int) (map[string]*sample, error) {
-	samples := map[string]*sample{"refused": {}, "used": {}}
+	samples := map[string]*sample{}
+	for _, kind := range refusers() {
+		samples[kind] = &sample{}
+	}
 	for batch := range batches {
-		for i := range 2 {
-			kind := []string{"refused", "used"}[(i+batch)%2]
+		for i := range refusers() {
+			kind := refusers()[(i+batch)%len(refusers())]
 			names := make([]string, max(parallel, b.size.requests/batches))
 			err := each(names, parallel, samples[kind], func(string) error {
 				err := b.client.Resource(resource(kind)).Namespace(namespace).Delete(ctx, "kept", metav1.DeleteOptions{})

@@ -93,8 +93,9 @@ How it is measured:
 - "Inside Holdfast" is the mean of the metric holdfast_admission_seconds, which begins when the review is decoded.
 - How long a tier is missing is the time between the events of a watch. The manual's commands are get, sed, patch and create with kubectl,
   in one script without a pause.
-- Allowing costs exactly one write more than refusing. The API server evaluates two entries for each delete of a guarded object and one
-  of the rivals', and gets longer answers: the text again as warnings, and audit annotations. Holdfast decodes the object,
+- Allowing costs exactly one write more than refusing. The API server evaluates two entries for each delete of a guarded object, of
+  which only one asks, and one of the rivals'; what that costs is the difference to the rival that is registered by two. It also gets
+  longer answers: the text again as warnings, and audit annotations. Holdfast decodes the object,
   which a blind webhook does not, and computes its identity. At one at a time there is nothing to hide that behind, so the tightest
   targets, 1.1 for refusals and 1.05 for the plain write, are out of reach as long as a tenth of a delete is less than that work.
 - The no-op webhook writes nothing at all. What an allow takes beyond it is mostly the write, as the plain write's time shows.

@@ -84,6 +84,7 @@ func serveRivals(ctx context.Context, kubeconfig, secrets string) error {
 func rivalHandlers(kube kubernetes.Interface, secrets string) map[string]admission.HandlerFunc {
 	return map[string]admission.HandlerFunc{
 		"refused": func(context.Context, admission.Request) admission.Response { return admission.Denied("no") },
+		"twice":   func(context.Context, admission.Request) admission.Response { return admission.Denied("no") },
 		"noop":    func(context.Context, admission.Request) admission.Response { return admission.Allowed("") },
 		"write": func(ctx context.Context, r admission.Request) admission.Response {
 			_, err := kube.CoreV1().Secrets(secrets).Create(ctx, &corev1.Secret{
@@ -143,12 +144,26 @@ func register(ctx context.Context, kube kubernetes.Interface, at address) error 
 				{Name: "not-clean-up", Expression: "!(request.userInfo.username in ['nobody'])"},
 			},
 		})
+		if kind == "twice" {
+			config.Webhooks = append(config.Webhooks, another(config.Webhooks[len(config.Webhooks)-1]))
+		}
 	}
 	_, err := kube.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(ctx, config, metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("register rivals: %w", err)
 	}
 	return nil
+}
+
+// another is an entry beside w for all that w leaves out, which must not hang on
+// the webhook: Holdfast needs two as well.
+func another(w admissionregistrationv1.ValidatingWebhook) admissionregistrationv1.ValidatingWebhook {
+	w.Name = "more-" + w.Name
+	w.FailurePolicy = ptr.To(admissionregistrationv1.Ignore)
+	w.MatchConditions = []admissionregistrationv1.MatchCondition{{
+		Name: "decided-before", Expression: fmt.Sprintf("!(%s) || !(%s)", w.MatchConditions[0].Expression, w.MatchConditions[1].Expression),
+	}}
+	return w
 }
 
 func (r *rivals) close() error {
