@@ -239,7 +239,7 @@ func itemOf(w *ward, p *patient, operator []string) *recovery.Item {
 		"set spec."+maintenance+" back to "+p.mode(),
 		fmt.Sprintf("check that each of the %d objects has the UID that it had", len(p.Dependents)))
 	if len(p.Referrers) > 0 {
-		item.Steps = append(item.Steps, fmt.Sprintf("create again what exposes it and runs in it, from snapshots %s", strings.Join(p.Referrers, ", ")))
+		item.Steps = append(item.Steps, fmt.Sprintf("create again what exposes it and runs in it, with its own keys first, from snapshots %s", strings.Join(p.Referrers, ", ")))
 	}
 	if slices.Contains(p.Object.GetFinalizers(), metav1.FinalizerDeleteDependents) {
 		item.Warnings = append(item.Warnings, "it was deleted in the foreground: the garbage collector is deleting what belongs to it already")

@@ -200,7 +200,7 @@ func TestThePlanSaysWhatWillBe(t *testing.T) {
 		"create it again in maintenance mode and replay its status",
 		"set spec.manualMaintenanceMode back to not set",
 		"check that each of the 40 objects has the UID that it had",
-		"create again what exposes it and runs in it, from snapshots abc",
+		"create again what exposes it and runs in it, with its own keys first, from snapshots abc",
 	}
 	if diff := cmp.Diff(want, item.Steps); diff != "" {
 		t.Error(diff)

@@ -33,14 +33,15 @@ func referring() []schema.GroupResource {
 	}
 }
 
-// referrers are the latest snapshots of what names p and went with it. What is
-// still there is found so, and left alone, when it would be created.
+// referrers are the latest snapshots of what names p and went with it, and of
+// the keys that belonged to that. What is still there is found so, and left
+// alone, when it would be created.
 func (r *Rescue) referrers(ctx context.Context, p *patient) ([]string, error) {
 	before := r.Recovery.Now().Add(-lately)
 	if marked := p.Object.GetDeletionTimestamp(); marked != nil {
 		before = marked.Add(-lately)
 	}
-	var ids []string
+	var found []*snapshot.Snapshot
 	for _, gr := range referring() {
 		records, err := r.Recovery.Snapshots.List(ctx, snapshot.Filter{Resource: gr, Namespace: p.Namespace})
 		if err != nil {
@@ -62,11 +63,15 @@ func (r *Rescue) referrers(ctx context.Context, p *patient) ([]string, error) {
 			// A finalizer may have held it when its definition went.
 			marked := snap.Object.GetDeletionTimestamp()
 			if astarteOf(snap.Object) == p.Name && (marked == nil || !marked.Time.Before(before)) {
-				ids = append(ids, record.ID)
+				found = append(found, snap)
 			}
 		}
 	}
-	return ids, nil
+	ids, err := r.keys(ctx, p, found)
+	for _, snap := range found {
+		ids = append(ids, snap.ID)
+	}
+	return ids, err
 }
 
 // astarteOf is the name of the Astarte that obj names.

@@ -88,7 +88,8 @@ func (s *story) settle(operator *standin.Installed) error {
 	if err := s.until("Holdfast has saved it, and the release of its operator", func() bool {
 		sets := s.user.Holdfast(s.ctx, "recovery", "list", "astartedefaultingresses", "-n", homeSpace).Stdout
 		release := s.user.Holdfast(s.ctx, "recovery", "list", "secrets", "-n", operatorSpace).Stdout
-		return strings.Contains(sets, "home-adi") && strings.Contains(release, "sh.helm.release.v1.astarte-operator")
+		keys := s.user.Holdfast(s.ctx, "recovery", "list", "secrets", "-n", homeSpace).Stdout
+		return strings.Contains(keys, "home-flow-") && strings.Contains(sets, "home-adi") && strings.Contains(release, "sh.helm.release.v1.astarte-operator")
 	}); err != nil {
 		return err
 	}
@@ -118,13 +119,13 @@ func (s *story) bringHome(before map[string]string) error {
 	}
 	live := s.run("kubectl get " + astartes + " -n " + homeSpace)
 	return all(
-		s.check(len(before) > 10, "all %d Secrets are the same ones, with the same bytes", len(before)),
+		s.check(len(before) > 10, "all %d Secrets have the same bytes, and those of the Astarte itself are the same ones", len(before)),
 		s.check(live.Code == 0 && strings.Contains(live.Stdout, "home"), "the Astarte is back"),
 		s.check(s.user.Kubectl(s.ctx, "get", "astartedefaultingress", "home-adi", "-n", homeSpace).Code == 0, "and what exposes it"),
 	)
 }
 
-// secrets are the UIDs and contents of the Secrets that the Astarte owns itself.
+// secrets are the contents of all Secrets, and the UIDs of those that the Astarte owns itself.
 func (s *story) secrets() (map[string]string, error) {
 	list, err := s.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(homeSpace).List(s.ctx, metav1.ListOptions{})
 	if err != nil {
@@ -132,8 +133,9 @@ func (s *story) secrets() (map[string]string, error) {
 	}
 	found := map[string]string{}
 	for _, secret := range list.Items {
-		if !strings.Contains(secret.GetName(), "-flow-") {
-			found[secret.GetName()] = fmt.Sprint(secret.GetUID(), secret.Object["data"])
+		found[secret.GetName()] = fmt.Sprint(secret.Object["data"])
+		if !strings.Contains(secret.GetName(), "-flow-") { // which goes with its Flow
+			found[secret.GetName()] += fmt.Sprint(secret.GetUID())
 		}
 	}
 	return found, nil

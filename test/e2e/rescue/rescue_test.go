@@ -35,6 +35,11 @@ func expectRecorded(ctx context.Context, p *place) {
 			}).Should(ContainSubstring("/" + name + "-"))
 		}
 	}
+	for name := range p.keys {
+		Eventually(func() string {
+			return stage.Admin.Holdfast(ctx, "recovery", "list", "secrets", "-n", house, "-o", "name").Stdout
+		}).Should(ContainSubstring("/" + name + "/"))
+	}
 }
 
 // rescue runs the command. The operator comes back by its saved release, or, by

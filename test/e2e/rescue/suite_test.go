@@ -119,6 +119,8 @@ type place struct {
 	// before is what there was of each Astarte, and what belonged to it.
 	before map[string]*unstructured.Unstructured
 	kept   []kept
+	// keys are the contents of the Secrets of Flows, which go with these at once.
+	keys map[string]any
 }
 
 // kept is an object that must not change, and its content if it is a Secret.
@@ -145,7 +147,7 @@ func settle(ctx SpecContext, shape standin.Shape, helm string, names ...string) 
 	GinkgoHelper()
 	installed, err := standin.NewInstalled(ctx, stage.Cluster, shape, operators)
 	Expect(err).NotTo(HaveOccurred())
-	p := &place{Installed: installed, helm: helm, before: map[string]*unstructured.Unstructured{}}
+	p := &place{Installed: installed, helm: helm, before: map[string]*unstructured.Unstructured{}, keys: map[string]any{}}
 	DeferCleanup(p.clear)
 	p.install(ctx)
 	for _, name := range names {
@@ -157,6 +159,8 @@ func settle(ctx SpecContext, shape standin.Shape, helm string, names ...string) 
 			g.Expect(a.GetFinalizers()).To(ContainElement(standin.Finalizer))
 			version, _, _ := unstructured.NestedString(a.Object, "status", "astarteVersion")
 			g.Expect(version).To(Equal(shape.Version))
+			_, err = stage.Client.Resource(keptKinds()[0]).Namespace(house).Get(ctx, name+"-flow-"+name+"-flow-block-0", metav1.GetOptions{})
+			g.Expect(err).NotTo(HaveOccurred())
 			p.before[name] = a
 		}).Should(Succeed())
 	}
@@ -166,13 +170,18 @@ func settle(ctx SpecContext, shape standin.Shape, helm string, names ...string) 
 		list, err := stage.Client.Resource(gvr).Namespace(house).List(ctx, metav1.ListOptions{})
 		Expect(err).NotTo(HaveOccurred())
 		for _, o := range list.Items {
-			if strings.Contains(o.GetName(), "-flow-") || strings.Contains(o.GetName(), "-adi-") {
-				continue // of what has no finalizer, and goes with its definition
+			switch { // what has no finalizer goes with its definition
+			case gvr.Resource == "secrets" && strings.Contains(o.GetName(), "-flow-"):
+				p.keys[o.GetName()] = o.Object["data"]
+				continue
+			case strings.Contains(o.GetName(), "-adi-"):
+				continue
 			}
 			p.kept = append(p.kept, kept{gvr, o.GetName(), string(o.GetUID()), o.Object["data"]})
 		}
 	}
 	Expect(len(p.kept)).To(BeNumerically(">", 35*len(names)))
+	Expect(p.keys).To(HaveLen(len(names)))
 	return p
 }
 
@@ -256,6 +265,11 @@ func (p *place) expectBack(ctx context.Context) {
 			g.Expect(list.Items).To(HaveLen(len(p.before)), resource.Resource)
 		}
 	}).Should(Succeed())
+	for name, data := range p.keys {
+		o, err := stage.Client.Resource(keptKinds()[0]).Namespace(house).Get(ctx, name, metav1.GetOptions{})
+		Expect(err).NotTo(HaveOccurred())
+		Expect(o.Object["data"]).To(Equal(data), "secret %s", name)
+	}
 }
 
 // expectAstartes makes sure that the Astartes, and what belongs to them, are as they were.
