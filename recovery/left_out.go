@@ -9,6 +9,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
 // warnOfNewKeys warns of what is left out although it has to be there before an
@@ -24,11 +25,11 @@ func (r *Recovery) warnOfNewKeys(ctx context.Context, plan *Plan, leftOut []*Ite
 			if !r.comesBefore(item, owner) {
 				continue
 			}
-			there, err := r.isThere(ctx, item)
+			live, err := r.live(ctx, item)
 			if err != nil {
 				return err
 			}
-			if !there {
+			if live == nil {
 				missing = append(missing, item.String())
 			}
 		}
@@ -49,18 +50,18 @@ func wereFew(names []string) string {
 	return firstFew(names) + " are"
 }
 
-// isThere says that there is an object of the item's name.
-func (r *Recovery) isThere(ctx context.Context, item *Item) (bool, error) {
+// live is the object of the item's name; nil if there is none.
+func (r *Recovery) live(ctx context.Context, item *Item) (*unstructured.Unstructured, error) {
 	mapping, problem, err := r.served(ctx, item.snap)
 	if err != nil || problem != "" {
-		return false, err
+		return nil, err
 	}
-	_, err = r.clientFor(mapping, item.Namespace).Get(ctx, item.Name, metav1.GetOptions{})
+	live, err := r.clientFor(mapping, item.Namespace).Get(ctx, item.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, fmt.Errorf("get %s: %w", item, err)
+		return nil, fmt.Errorf("get %s: %w", item, err)
 	}
-	return true, nil
+	return live, nil
 }

@@ -16,15 +16,26 @@ import (
 )
 
 // findLeftovers finds what is still there and names an owner that is gone, of
-// those that come back: as soon as the owner's kind is served again, the garbage
-// collector would delete it.
-func findLeftovers(plan *Plan) {
+// those that come back or are left out for now: as soon as the owner's kind is
+// served again, the garbage collector would delete it.
+func (r *Recovery) findLeftovers(ctx context.Context, plan *Plan, leftOut []*Item) error {
+	for _, owner := range leftOut {
+		if !owner.mayHaveLeft(plan) {
+			continue
+		}
+		live, err := r.live(ctx, owner)
+		if err != nil {
+			return err
+		}
+		owner.before = live
+	}
+	owners := slices.Concat(plan.Items, leftOut)
 	for _, item := range plan.Items {
 		if item.before == nil || item.Action == ActionRefuse {
 			continue
 		}
 		for _, ref := range item.before.GetOwnerReferences() {
-			if slices.ContainsFunc(plan.Items, func(owner *Item) bool { return owner.wasOwner(item, ref) }) {
+			if slices.ContainsFunc(owners, func(owner *Item) bool { return owner.wasOwner(item, ref) }) {
 				item.dead = append(item.dead, ref.UID)
 			}
 		}
@@ -32,6 +43,14 @@ func findLeftovers(plan *Plan) {
 			item.Reason += "; the reference to its owner, which is gone, is taken off first, or the garbage collector would delete it"
 		}
 	}
+	return nil
+}
+
+// mayHaveLeft says that something in the plan is there and names i as its owner.
+func (i *Item) mayHaveLeft(plan *Plan) bool {
+	return slices.ContainsFunc(plan.Items, func(item *Item) bool {
+		return item.before != nil && slices.ContainsFunc(item.before.GetOwnerReferences(), func(ref metav1.OwnerReference) bool { return i.wasOwner(item, ref) })
+	})
 }
 
 // wasOwner says that ref, of the object of item, names what bore the name of i

@@ -50,7 +50,9 @@ func TestReferencesThatTheGarbageCollectorWouldFollow(t *testing.T) {
 			left := object("left")
 			left.SetOwnerReferences([]metav1.OwnerReference{tc.ref})
 			item := &Item{Resource: "configmaps", Namespace: tc.place, Name: "part", before: left, snap: &snapshot.Snapshot{}}
-			findLeftovers(&Plan{Items: []*Item{owner, item}})
+			if err := (&Recovery{}).findLeftovers(t.Context(), &Plan{Items: []*Item{owner, item}}, nil); err != nil {
+				t.Fatal(err)
+			}
 			if got := slices.Equal(item.dead, []types.UID{tc.ref.UID}); got != tc.want {
 				t.Errorf("dead = %v, want %t", item.dead, tc.want)
 			}

@@ -78,7 +78,9 @@ func (r *Recovery) planItems(ctx context.Context, plan *Plan, snaps []*snapshot.
 	if err := r.warnOfNewKeys(ctx, plan, leftOut); err != nil {
 		return err
 	}
-	findLeftovers(plan)
+	if err := r.findLeftovers(ctx, plan, leftOut); err != nil {
+		return err
+	}
 	plan.sort()
 	for _, item := range plan.Items {
 		if item.snap == nil || item.later {

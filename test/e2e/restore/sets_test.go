@@ -62,6 +62,29 @@ var _ = Describe("A restore of a set with flags", func() {
 		Expect(r.Stderr).To(ContainSubstring(`"secret" selects nothing of what is saved there`))
 	})
 
+	It("keeps what was left of it when its owner is left out for now", func(ctx SpecContext) {
+		s := fill(ctx)
+		r := s.restore(ctx, "--only", "secrets")
+		expectDone(r)
+		Expect(r.Stdout).NotTo(ContainSubstring("taken off"), "its owner is there")
+		Expect(object(ctx, core("secrets"), s.namespace, "key-a").GetOwnerReferences()).To(HaveLen(1))
+
+		s.orphan(ctx)
+		left := s.uids(ctx, s.namespace)
+		r = s.restore(ctx, "--only", "secrets")
+		expectDone(r)
+		Expect(r.Stdout).To(ContainSubstring("secrets %s/key-a: skipped: it is there as it was saved; the reference to its owner, which is gone, is taken off first", s.namespace))
+		By("the kind comes back, and with it the garbage collector")
+		s.define(ctx)
+		Expect(cluster.RestartControllerManager()).To(Succeed())
+		Eventually(object).WithArguments(ctx, core("configmaps"), s.namespace, "owned").Should(BeNil(), "which was not freed")
+		for _, key := range []string{"key-a", "key-b"} {
+			Expect(s.uids(ctx, s.namespace)).To(HaveKeyWithValue(key, left[key]))
+		}
+		expectDone(s.restore(ctx))
+		s.expectBack(ctx, s.namespace)
+	})
+
 	It("warns of keys that would be made anew because they are left out", func(ctx SpecContext) {
 		s := fill(ctx)
 		s.burn(ctx)
