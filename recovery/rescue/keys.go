@@ -16,11 +16,12 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
-// keys are the latest snapshots of what belonged to the referrers of p and, by
-// the profiles, comes back before its owner: it went with them, and their
-// operator would make another. What nobody has saved, or cannot be read any
-// more, the operator has to make.
+// keys are the latest snapshots of what belonged to those referrers of p that
+// are gone and, by the profiles, comes back before its owner: it went with them,
+// and their operator would make another. What nobody has saved, or cannot be
+// read any more, the operator has to make.
 func (r *Rescue) keys(ctx context.Context, p *patient, referrers []*snapshot.Snapshot) ([]string, error) {
+	referrers = slices.DeleteFunc(slices.Clone(referrers), func(s *snapshot.Snapshot) bool { return r.alive(ctx, s) })
 	var ids []string
 	for _, gr := range r.before(referrers) {
 		records, err := r.Recovery.Snapshots.List(ctx, snapshot.Filter{Resource: gr, Namespace: p.Namespace})
@@ -62,6 +63,17 @@ func (r *Rescue) before(owners []*snapshot.Snapshot) []schema.GroupResource {
 		}
 	}
 	return kinds
+}
+
+// alive says that the very object of snap is there, and is to stay.
+func (r *Rescue) alive(ctx context.Context, snap *snapshot.Snapshot) bool {
+	crd, err := r.definitionOf(ctx, snap.GroupResource())
+	if err != nil || crd == nil || crd.DeletionTimestamp != nil {
+		return false
+	}
+	gvr := snap.GroupResource().WithVersion(snap.Object.GroupVersionKind().Version)
+	live, err := r.Recovery.Client.Resource(gvr).Namespace(snap.Namespace).Get(ctx, snap.Name, metav1.GetOptions{})
+	return err == nil && live.GetUID() == snap.UID && live.GetDeletionTimestamp() == nil
 }
 
 func belongs(snap, owner *snapshot.Snapshot) bool {

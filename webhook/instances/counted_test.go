@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/metadata/fake"
 )
 
@@ -40,12 +41,12 @@ func TestCounted(t *testing.T) {
 			<-synced
 			expect := func(what string, there int, news bool) {
 				t.Helper()
-				for counted := -1; counted != there; time.Sleep(time.Millisecond) {
+				err := wait.PollUntilContextTimeout(ctx, time.Millisecond, 10*time.Second, true, func(context.Context) (bool, error) {
 					objects, _ := h.Count(gvr.GroupResource())
-					counted = objects["a"]
-					if t.Context().Err() != nil {
-						t.Fatalf("%s: %d are counted, want %d", what, counted, there)
-					}
+					return objects["a"] == there, nil
+				})
+				if err != nil {
+					t.Fatalf("%s: not counted, want %d", what, there)
 				}
 				if !fences {
 					return

@@ -52,7 +52,7 @@ func TestReadAhead(t *testing.T) {
 		v := &Value[int]{Read: func(ctx context.Context) (int, error) {
 			reads++
 			n := reads
-			time.Sleep(took)
+			<-time.After(took)
 			return n, errors.Join(fault, ctx.Err())
 		}}
 		get := func(want int, wait time.Duration) {
@@ -66,24 +66,24 @@ func TestReadAhead(t *testing.T) {
 			}
 		}
 		get(1, took)
-		time.Sleep(For - 2*took - slack - took - 1)
+		<-time.After(For - 2*took - slack - took - 1)
 		get(1, 0)
 		synctest.Wait()
 		if reads != 1 {
 			t.Fatal("read ahead too early")
 		}
-		time.Sleep(1)
+		<-time.After(1)
 		get(1, 0) // which begins to read
-		time.Sleep(took - 1)
+		<-time.After(took - 1)
 		get(1, 0) // and is the only one
-		time.Sleep(1)
+		<-time.After(1)
 		synctest.Wait()
 		get(2, 0)
 
 		fault = errors.New("away")
-		time.Sleep(For - took) // since it began to read
+		<-time.After(For - took) // since it began to read
 		get(2, 0)
-		time.Sleep(took)
+		<-time.After(took)
 		synctest.Wait()
 		fault = nil
 		get(4, took) // the one that failed counts for nothing

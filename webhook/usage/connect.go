@@ -76,6 +76,9 @@ func OptionsFor(reader, prover *rest.Config, set *profile.Set, metrics *Metrics)
 	if o.Prover, err = dynamic.NewForConfigAndClient(prover, transport); err != nil {
 		return Options{}, fmt.Errorf("connect: %w", err)
 	}
+	if o.Names, err = metadata.NewForConfigAndClient(metadata.ConfigFor(prover), transport); err != nil {
+		return Options{}, fmt.Errorf("connect: %w", err)
+	}
 	o.Reconnect = func() { utilnet.CloseIdleConnectionsFor(transport.Transport) }
 	o.Kinds, err = NewKinds(prover, transport)
 	return o, err

@@ -48,7 +48,11 @@
 //     such kind proves nothing by itself: it may be another version that is
 //     served now, so the definition is looked at again.
 //   - list: for up to 500 objects, a consistent list of one page, if it is
-//     complete. It is the first sync, too, if that has not happened yet. The API
+//     complete. At first it is of their versions only, which takes a fifth of the
+//     time: where the table was filled from each object in the version that it
+//     has now, and from no other, it is that of the list, for a version stands for
+//     one content. Otherwise the objects are listed, not older than that. This is
+//     the first sync, too, if that has not happened yet. The API
 //     server answers it from its watch cache as soon as that has caught up with
 //     etcd: within a few ms, but a list that follows right after another one, while
 //     only other kinds were written, within 100 (progressRequestPeriod in

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/klog/v2"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
@@ -44,6 +45,7 @@ type feed struct {
 	definer Definer
 	// reader is for the reflector; prover, on connections of its own, for proofs.
 	reader, prover dynamic.Interface
+	names          metadata.Interface
 	reconnect      func()
 	metrics        *Metrics
 	rounds         rounds
@@ -70,7 +72,7 @@ type feed struct {
 
 func newFeed(plan *kindPlan, o Options) *feed {
 	return &feed{
-		plan: plan, definer: o.Kinds, reader: o.Reader, prover: o.Prover, reconnect: o.Reconnect, metrics: o.Metrics, definitions: &atomic.Bool{},
+		plan: plan, definer: o.Kinds, reader: o.Reader, prover: o.Prover, names: o.Names, reconnect: o.Reconnect, metrics: o.Metrics, definitions: &atomic.Bool{},
 		wake: make(chan struct{}, 1), state: stateUnknown, table: newTable(plan), advanced: make(chan struct{}),
 	}
 }

@@ -23,12 +23,15 @@ import (
 	"github.com/holdfast-dev/holdfast/webhook/guard"
 )
 
-// Options are what an Index needs; all are required.
+// Options are what an Index needs; all but Names and Reconnect are required.
 type Options struct {
 	Profiles *profile.Set
 	// Reader follows the referring kinds. Prover asks for proofs, and should
 	// have connections of its own.
 	Reader, Prover dynamic.Interface
+	// Names asks for versions over the connections of Prover, which is quicker
+	// than asking for objects; nil where that is not possible.
+	Names metadata.Interface
 	// Reconnect makes Prover use no connection for its next request that it has
 	// now and that rests; nil when it has none of its own.
 	Reconnect func()

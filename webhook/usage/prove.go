@@ -114,10 +114,18 @@ func (f *feed) notRead() error {
 }
 
 // list proves by one page, if that is all there is. The list is a consistent
-// read, and what it shows goes into the table.
+// read, first of versions alone, and what it shows goes into the table.
 func (f *feed) list(ctx context.Context, k known) (p proof, whole bool, err error) {
-	s := f.proving(k.kind)
-	page, err := s.promptPage(ctx, "", metav1.ListOptions{Limit: pageSize})
+	s, opts := f.proving(k.kind), metav1.ListOptions{Limit: pageSize}
+	if k.state == stateSynced && f.names != nil {
+		found, err := f.versions(ctx, s, k)
+		if err != nil || found.current || !found.whole {
+			return proof{epoch: k.epoch}, found.whole, err
+		}
+		// At least as new as that; the API server has it and need not wait.
+		opts.ResourceVersion, opts.ResourceVersionMatch = found.version, metav1.ResourceVersionMatchNotOlderThan
+	}
+	page, err := s.promptPage(ctx, "", opts)
 	if err != nil {
 		return proof{}, false, fmt.Errorf("list %s: %w", f.resource(), err)
 	}

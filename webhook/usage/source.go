@@ -77,16 +77,21 @@ const patience = 1500 * time.Millisecond
 
 // promptPage is page for when somebody waits.
 func (s source) promptPage(ctx context.Context, namespace string, opts metav1.ListOptions) (*factsList, error) {
+	return prompt(ctx, s.reconnect, func(ctx context.Context) (*factsList, error) { return s.page(ctx, namespace, opts) })
+}
+
+// prompt reads when somebody waits.
+func prompt[T any](ctx context.Context, reconnect func(), read func(context.Context) (T, error)) (T, error) {
 	first, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	list, err := s.page(first, namespace, opts)
+	answer, err := read(first)
 	if err == nil || first.Err() == nil || ctx.Err() != nil {
-		return list, err
+		return answer, err
 	}
-	if s.reconnect != nil {
-		s.reconnect()
+	if reconnect != nil {
+		reconnect()
 	}
-	return s.page(ctx, namespace, opts)
+	return read(ctx)
 }
 
 // all reads all objects, page by page. It is for the first sync only. The

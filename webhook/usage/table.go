@@ -33,6 +33,8 @@ type objectName struct{ namespace, name string }
 
 type entry struct {
 	objectName
+	// version is the object's; 0 where it has no order.
+	version     uint64
 	terminating bool
 	edges       []link
 }
@@ -82,7 +84,7 @@ func (t *table) set(f *facts) {
 		namespace = f.namespace
 		t.namespaces[namespace] = namespace
 	}
-	e := entry{objectName: objectName{namespace, f.name}, terminating: f.terminating}
+	e := entry{objectName: objectName{namespace, f.name}, version: versionNumber(f.version), terminating: f.terminating}
 	id := t.place(e)
 	if len(f.problems) > 0 {
 		t.odd[id] = f.problems

@@ -270,6 +270,7 @@ func newIndexOf(t *testing.T, w *world, h *hang) *Index {
 	}
 	i := NewIndex(Options{
 		Profiles: nuodb(t), Reader: line{world: w, hang: h}, Prover: line{world: w, hang: newHang()},
+		Names:    nameLine{line: line{world: w, hang: newHang()}},
 		Metadata: metadatafake.NewSimpleMetadataClient(scheme), Kinds: w, Metrics: metrics,
 	})
 	ctx, cancel := context.WithCancel(t.Context())

@@ -33,7 +33,7 @@ func (b *bench) refusals(ctx context.Context, r *report) error {
 		own := s["used"].p50()
 		what := fmt.Sprintf("refuse, P50, %d parallel", parallel)
 		r.add(what, ms(own), "refusing blindly "+ms(s["refused"].p50()), float64(own)/float64(s["refused"].p50()), 1.1)
-		r.add(what, ms(own), "refusing blindly, registered by two entries "+ms(s["twice"].p50()), float64(own)/float64(s["twice"].p50()), 0)
+		r.add(what, ms(own), "refusing blindly by the same two entries with as long an answer "+ms(s["twice"].p50()), float64(own)/float64(s["twice"].p50()), 0)
 	}
 	return nil
 }

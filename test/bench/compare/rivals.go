@@ -84,7 +84,7 @@ func serveRivals(ctx context.Context, kubeconfig, secrets string) error {
 func rivalHandlers(kube kubernetes.Interface, secrets string) map[string]admission.HandlerFunc {
 	return map[string]admission.HandlerFunc{
 		"refused": func(context.Context, admission.Request) admission.Response { return admission.Denied("no") },
-		"twice":   func(context.Context, admission.Request) admission.Response { return admission.Denied("no") },
+		"twice":   func(context.Context, admission.Request) admission.Response { return asHoldfast() },
 		"noop":    func(context.Context, admission.Request) admission.Response { return admission.Allowed("") },
 		"write": func(ctx context.Context, r admission.Request) admission.Response {
 			_, err := kube.CoreV1().Secrets(secrets).Create(ctx, &corev1.Secret{
@@ -97,6 +97,19 @@ func rivalHandlers(kube kubernetes.Interface, secrets string) map[string]admissi
 			return admission.Allowed("")
 		},
 	}
+}
+
+// asHoldfast is an answer as long as Holdfast's, without a look at anything: the
+// text, once more as warnings and in the audit log, and who refers to the object.
+func asHoldfast() admission.Response {
+	text := strings.Repeat("somebody told what is the matter and what to do about it now ", 6)
+	response := admission.Denied(text)
+	response.Result.Details = &metav1.StatusDetails{Group: group, Kind: "useds", Name: "kept", Causes: []metav1.StatusCause{
+		{Type: "HoldfastInUse", Message: "users.bench.example bench/keeper", Field: ".spec.uses"},
+	}}
+	response.Warnings = []string{"holdfast: " + text[:200], "holdfast: " + text[200:]}
+	response.AuditAnnotations = map[string]string{"verdict": "deny", "rule": "in-use", "why": text}
+	return response
 }
 
 func startRivals(ctx context.Context, kube kubernetes.Interface, kubeconfig, secrets string) (*rivals, error) {

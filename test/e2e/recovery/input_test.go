@@ -14,6 +14,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // expectOneLine fails unless the command ended with this code and said one
@@ -100,7 +101,7 @@ var _ = Describe("Wrong input", func() {
 		for _, name := range []string{"tier", "servicetier", "servicetiers", "ServiceTier", "servicetiers.cp.nuodb.com", "servicetiers.v1beta1.cp.nuodb.com", "ServiceTier.v1beta1.cp.nuodb.com"} {
 			for _, args := range [][]string{{name, "t"}, {name + "/t"}} {
 				r := admin.Holdfast(ctx, append([]string{"recovery", "undo", "-n", space}, args...)...)
-				expectDone(r)
+				must.Succeed(r)
 				Expect(r.Stdout).To(HaveSuffix("skipped: it is not Terminating\n"), name)
 			}
 		}
@@ -158,8 +159,8 @@ var _ = Describe("Without rights", func() {
 		GinkgoHelper()
 		file, err := cluster.KubeconfigForUser("tiers-" + space)
 		Expect(err).NotTo(HaveOccurred())
-		expectDone(admin.Kubectl(ctx, "-n", space, "create", "role", "tiers", "--verb="+strings.Join(verbs, ","), "--resource=servicetiers.cp.nuodb.com,servicetiers.cp.nuodb.com/status"))
-		expectDone(admin.Kubectl(ctx, "-n", space, "create", "rolebinding", "tiers", "--role=tiers", "--user=tiers-"+space))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "create", "role", "tiers", "--verb="+strings.Join(verbs, ","), "--resource=servicetiers.cp.nuodb.com,servicetiers.cp.nuodb.com/status"))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "create", "rolebinding", "tiers", "--role=tiers", "--user=tiers-"+space))
 		return admin.As(file)
 	}
 
@@ -185,7 +186,7 @@ var _ = Describe("Without rights", func() {
 		deleteByMistake(ctx, "servicetier", space, "t")
 		before := get(ctx, harness.Tiers(), space, "t")
 		user := tierAdmin(ctx, space, "get", "patch", "update")
-		expectDone(admin.Kubectl(ctx, "-n", holdfastNamespace, "create", "rolebinding", "edit-"+space, "--clusterrole=edit", "--user=tiers-"+space))
+		must.Succeed(admin.Kubectl(ctx, "-n", holdfastNamespace, "create", "rolebinding", "edit-"+space, "--clusterrole=edit", "--user=tiers-"+space))
 		r := user.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
 		Expect(r.Code).To(Equal(1))
 		Expect(r.Stderr).To(ContainSubstring("the API server would refuse creating it again: "))

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 func schemaKind(kind string) schema.GroupKind {
@@ -71,12 +72,12 @@ var _ = Describe("A recovery that is killed", func() {
 				return job{Undo: []string{"ServiceTier/" + space + "/t", "HelmFeature/" + space + "/f"}}
 			}, func(space string) {
 				r := admin.Holdfast(ctx, "recovery", "undo", "servicetier/t", "helmfeature/f", "-n", space, "--yes")
-				expectDone(r)
+				must.Succeed(r)
 				expectBack(ctx, harness.Features(), before.feature)
 				after := expectBack(ctx, harness.Tiers(), before.tier)
 				Expect(snapshotsOf(ctx, space, "t")).To(HaveLen(1))
 				// Nothing is left to be done, and nothing is done twice.
-				expectDone(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
+				must.Succeed(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
 				Expect(get(ctx, harness.Tiers(), space, "t").GetResourceVersion()).To(Equal(after.GetResourceVersion()))
 			})
 			// Save, strip, create, status, journal; without status for the feature.
@@ -92,9 +93,9 @@ var _ = Describe("A recovery that is killed", func() {
 				destroy(ctx, space, "t")
 				return job{Restore: []string{id}}
 			}, func(space string) {
-				expectDone(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
+				must.Succeed(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
 				after := expectBack(ctx, harness.Tiers(), before)
-				expectDone(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
+				must.Succeed(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
 				Expect(get(ctx, harness.Tiers(), space, "t").GetResourceVersion()).To(Equal(after.GetResourceVersion()))
 			})
 			Expect(kills).To(Equal(4), "journal, create, status, journal")
@@ -115,7 +116,7 @@ var _ = Describe("A recovery that is killed after the status", func() {
 		operated, err := client.Resource(harness.Tiers()).Namespace(space).Patch(ctx, "t", types.MergePatchType, []byte(newer), metav1.PatchOptions{FieldManager: "operator"}, "status")
 		Expect(err).NotTo(HaveOccurred())
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(cmp.Diff(operated.Object, get(ctx, harness.Tiers(), space, "t").Object)).To(BeEmpty())
 		Expect(snapshotsOf(ctx, space, "t")[0].Journal.Phase).To(Equal(snapshot.PhaseDone))
 	})

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 func configMaps() schema.GroupVersionResource {
@@ -46,13 +47,13 @@ var _ = Describe("recovery restore", func() {
 		destroy(ctx, space, "n0.small")
 
 		r := admin.Holdfast(ctx, "recovery", "list", "-n", space, "-o", "name")
-		expectDone(r)
+		must.Succeed(r)
 		line := strings.TrimSpace(r.Stdout)
 		Expect(line).To(Equal("servicetiers.cp.nuodb.com/" + space + "/n0.small/" + id))
 		r = admin.Holdfast(ctx, "recovery", "list", "-n", space)
 		Expect(r.Stdout).To(MatchRegexp(`%s +servicetiers\.cp\.nuodb\.com +%s +n0\.small +\d+s +alice +attempted +gone\n`, id, space))
-		expectDone(admin.Holdfast(ctx, "recovery", "restore", line, "--dry-run"))
-		expectDone(admin.Holdfast(ctx, "recovery", "restore", line, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", line, "--dry-run"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", line, "--yes"))
 		after := expectBack(ctx, harness.Tiers(), before)
 		Expect(after.GetGeneration()).To(Equal(int64(1)))
 		r = admin.Holdfast(ctx, "recovery", "list", "-n", space, "-o", "wide")
@@ -66,11 +67,11 @@ var _ = Describe("recovery restore", func() {
 		orphan := owned(ctx, space, "orphan", ownerOf(gone))
 		ids := []string{saveAs(ctx, schema.GroupResource{Resource: "configmaps"}, child), saveAs(ctx, schema.GroupResource{Resource: "configmaps"}, orphan)}
 		for _, name := range []string{"again", "gone", "child", "orphan"} {
-			expectDone(admin.Kubectl(ctx, "-n", space, "delete", "configmap", name, "--ignore-not-found"))
+			must.Succeed(admin.Kubectl(ctx, "-n", space, "delete", "configmap", name, "--ignore-not-found"))
 		}
 		again = owned(ctx, space, "again")
 		r := admin.Holdfast(ctx, append([]string{"recovery", "restore", "--yes"}, ids...)...)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(ContainSubstring(`the reference to its owner ConfigMap "gone" is dropped: it does not exist`))
 		Expect(r.Stderr).To(ContainSubstring(`the reference to its owner ConfigMap "again" is pointed at the one that is there now`))
 		Expect(get(ctx, configMaps(), space, "child").GetOwnerReferences()).To(Equal([]metav1.OwnerReference{ownerOf(again)}))
@@ -90,9 +91,9 @@ var _ = Describe("recovery restore", func() {
 		owner := owned(ctx, space, "z-owner")
 		child := owned(ctx, space, "a-child", ownerOf(owner))
 		ids := []string{saveAs(ctx, schema.GroupResource{Resource: "configmaps"}, child), saveAs(ctx, schema.GroupResource{Resource: "configmaps"}, owner)}
-		expectDone(admin.Kubectl(ctx, "-n", space, "delete", "configmap", "z-owner"))
-		expectDone(admin.Kubectl(ctx, "-n", space, "wait", "--for=delete", "configmap/a-child", "--timeout=20s"))
-		expectDone(admin.Holdfast(ctx, append([]string{"recovery", "restore", "--yes"}, ids...)...))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "delete", "configmap", "z-owner"))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "wait", "--for=delete", "configmap/a-child", "--timeout=20s"))
+		must.Succeed(admin.Holdfast(ctx, append([]string{"recovery", "restore", "--yes"}, ids...)...))
 		live := get(ctx, configMaps(), space, "z-owner")
 		Expect(get(ctx, configMaps(), space, "a-child").GetOwnerReferences()).To(Equal([]metav1.OwnerReference{ownerOf(live)}))
 	})
@@ -111,7 +112,7 @@ var _ = Describe("recovery restore", func() {
 		tier.SetAnnotations(annotations)
 		id := save(ctx, tier)
 		destroy(ctx, space, "t")
-		expectDone(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
 		Expect(get(ctx, harness.Tiers(), space, "t").GetAnnotations()).To(Equal(map[string]string{"note": "kept"}))
 		apply(ctx, polluted)
 	})

@@ -18,6 +18,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/scan"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // found runs a scan and gives back what it says of objects in space, or of
@@ -53,7 +54,7 @@ var _ = Describe("recovery scan", func() {
 		Expect(all[0].Detail).To(ContainSubstring("in use by domains.cp.nuodb.com " + space + "/acme"))
 		mend := strings.Fields(all[0].Mend)
 		Expect(mend[0]).To(Equal("holdfast"))
-		expectDone(admin.Holdfast(ctx, append(mend[1:], "--yes")...))
+		must.Succeed(admin.Holdfast(ctx, append(mend[1:], "--yes")...))
 		Expect(found(ctx, space)).To(BeEmpty())
 	})
 
@@ -142,7 +143,7 @@ var _ = Describe("recovery scan", func() {
 		// The command that it names keeps the Secret.
 		patch := `{"metadata":{"ownerReferences":null}}`
 		Expect(all[0].Mend).To(Equal("kubectl patch secrets stale -n " + space + " --type merge -p '" + patch + "'"))
-		expectDone(admin.Kubectl(ctx, "patch", "secrets", "stale", "-n", space, "--type", "merge", "-p", patch))
+		must.Succeed(admin.Kubectl(ctx, "patch", "secrets", "stale", "-n", space, "--type", "merge", "-p", patch))
 		Expect(found(ctx, space)).To(BeEmpty())
 	})
 

@@ -8,6 +8,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("With serve up and enforcing", Ordered, func() {
@@ -21,21 +22,21 @@ var _ = Describe("With serve up and enforcing", Ordered, func() {
 		DeferCleanup(func(ctx SpecContext) {
 			Expect(holdfast.Stop()).To(Succeed())
 			// Without it, no tier could be deleted in the specs that run without serve.
-			expectDone(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "holdfast"))
 		})
 	})
 
 	It("an object that was saved before it was deleted comes back as it was", func(ctx SpecContext) {
 		space := newNamespace(ctx)
 		before := newTier(ctx, space, "t")
-		expectDone(admin.Kubectl(ctx, "-n", space, "delete", "servicetier", "t", "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "delete", "servicetier", "t", "--wait=false"))
 		records := snapshotsOf(ctx, space, "t")
 		Expect(records).To(HaveLen(1))
 		Expect(records[0].UID).To(Equal(before.GetUID()))
 		Expect(records[0].Operation).To(Equal("delete"))
 		Expect(records[0].RestoreStatus).To(BeTrue())
 		destroy(ctx, space, "t")
-		expectDone(admin.Holdfast(ctx, "recovery", "restore", records[0].ID, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", records[0].ID, "--yes"))
 		expectBack(ctx, harness.Tiers(), before)
 	})
 
@@ -48,7 +49,7 @@ var _ = Describe("With serve up and enforcing", Ordered, func() {
 			"apiVersion": "cp.nuodb.com/v1beta1", "kind": "Database", "metadata": map[string]any{"name": "d", "namespace": space},
 			"spec": map[string]any{"dbName": "d", "domainRef": map[string]any{"name": "x"}, "type": map[string]any{"sla": "qa", "tierRef": map[string]any{"name": "t"}}},
 		})
-		expectDone(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
 		after := expectBack(ctx, harness.Tiers(), before)
 		records := snapshotsOf(ctx, space, "t")
 		Expect(records).To(HaveLen(1))

@@ -27,6 +27,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // tamper changes the Secret of a snapshot.
@@ -50,9 +51,9 @@ var _ = Describe("A snapshot", func() {
 		destroy(ctx, space, "good")
 
 		r := admin.Holdfast(ctx, "recovery", "list", "-n", space)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring(goodID))
-		expectDone(admin.Holdfast(ctx, "recovery", "list", "-o", "json"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "list", "-o", "json"))
 		expectOneLine(admin.Holdfast(ctx, "recovery", "show", id), 1, id+": "+want)
 		r = admin.Holdfast(ctx, "recovery", "restore", id, goodID, "--yes")
 		Expect(r.Code).To(Equal(3), r.Stderr)
@@ -60,7 +61,7 @@ var _ = Describe("A snapshot", func() {
 		expectBack(ctx, harness.Tiers(), good)
 
 		Expect(save(ctx, tier)).To(Equal(id))
-		expectDone(admin.Holdfast(ctx, "recovery", "show", id))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "show", id))
 	},
 		Entry("its payload is cut off", func(s *corev1.Secret) { s.Data["object"] = s.Data["object"][:20] }, "its content was changed or cut off"),
 		Entry("its payload is changed", func(s *corev1.Secret) { s.Data["object"][20] ^= 1 }, "its content was changed or cut off"),
@@ -82,10 +83,10 @@ var _ = Describe("A snapshot", func() {
 
 	It("of a Secret shows its values only when asked to, and nowhere else", func(ctx SpecContext) {
 		space := newNamespace(ctx)
-		expectDone(admin.RunInput(ctx, "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: "+space+"}, stringData: {password: planted-marker}}", "kubectl", "apply", "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, "{apiVersion: v1, kind: Secret, metadata: {name: s, namespace: "+space+"}, stringData: {password: planted-marker}}", "kubectl", "apply", "-f", "-"))
 		id := saveAs(ctx, schema.GroupResource{Resource: "secrets"}, get(ctx, schema.GroupVersionResource{Version: "v1", Resource: "secrets"}, space, "s"))
 		const encoded = "cGxhbnRlZC1tYXJrZXI="
-		expectDone(admin.Kubectl(ctx, "-n", space, "delete", "secret", "s"))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "delete", "secret", "s"))
 		for _, args := range [][]string{
 			{"list"},
 			{"list", "-o", "wide"},
@@ -97,13 +98,13 @@ var _ = Describe("A snapshot", func() {
 			{"restore", id, "--yes", "-o", "json"},
 		} {
 			r := admin.Holdfast(ctx, append([]string{"recovery"}, args...)...)
-			expectDone(r)
+			must.Succeed(r)
 			Expect(r.Stdout+r.Stderr).NotTo(SatisfyAny(ContainSubstring("planted-marker"), ContainSubstring(encoded)), fmt.Sprint(args))
 		}
 		r := admin.Kubectl(ctx, "-n", holdfastNamespace, "describe", "secrets")
 		Expect(r.Stdout).NotTo(SatisfyAny(ContainSubstring("planted-marker"), ContainSubstring(encoded)))
 		r = admin.Holdfast(ctx, "recovery", "show", id, "--reveal")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("password: " + encoded))
 		restored, err := kube.CoreV1().Secrets(space).Get(ctx, "s", metav1.GetOptions{})
 		Expect(err).NotTo(HaveOccurred())
@@ -128,11 +129,11 @@ var _ = Describe("A snapshot", func() {
 
 	It("is stored as the largest objects that fit", func(ctx SpecContext) {
 		space := newNamespace(ctx)
-		expectDone(admin.RunInput(ctx, "{apiVersion: v1, kind: ConfigMap, metadata: {name: big, namespace: "+space+"}, data: {a: \""+strings.Repeat("0123456789", 100<<10)+"\"}}", "kubectl", "create", "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, "{apiVersion: v1, kind: ConfigMap, metadata: {name: big, namespace: "+space+"}, data: {a: \""+strings.Repeat("0123456789", 100<<10)+"\"}}", "kubectl", "create", "-f", "-"))
 		big := get(ctx, configMaps(), space, "big")
 		id := saveAs(ctx, schema.GroupResource{Resource: "configmaps"}, big)
-		expectDone(admin.Kubectl(ctx, "-n", space, "delete", "configmap", "big"))
-		expectDone(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "delete", "configmap", "big"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "restore", id, "--yes"))
 		Expect(get(ctx, configMaps(), space, "big").Object["data"]).To(Equal(big.Object["data"]))
 	})
 })
@@ -188,7 +189,7 @@ var _ = Describe("Many snapshots", func() {
 			Expect(records[i].SavedAt.After(records[i-1].SavedAt)).To(BeFalse(), "not newest first")
 		}
 		out := admin.Holdfast(ctx, "recovery", "list", "-n", "crowd", "-o", "json")
-		expectDone(out)
+		must.Succeed(out)
 		var list struct {
 			Items []struct {
 				Now string `json:"now"`

@@ -10,6 +10,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 var _ = Describe("A stranger", func() {
@@ -18,7 +20,7 @@ var _ = Describe("A stranger", func() {
 		newTier(ctx, space, "t", map[string]any{"name": "f"})
 		newFeature(ctx, space, "f")
 		taken := admin.Holdfast(ctx, "recovery", "snapshot", "tier", "t", "-n", space, "-o", "json")
-		expectDone(taken)
+		must.Succeed(taken)
 		var saved struct {
 			Items []struct{ Snapshot, Set struct{ ID string } }
 		}
@@ -82,10 +84,10 @@ var _ = Describe("A stranger", func() {
 	It("is told where nothing was found", func(ctx SpecContext) {
 		for _, flag := range []string{"--sets=false", "--sets"} {
 			r := admin.Holdfast(ctx, "recovery", "list", flag, "--holdfast-namespace", "nowhere")
-			expectDone(r)
+			must.Succeed(r)
 			Expect(r.Stderr).To(HaveSuffix("found in namespace nowhere, which does not exist; if Holdfast's is another, name it with --holdfast-namespace.\n"))
 			r = admin.Holdfast(ctx, "recovery", "list", flag, "-n", "strangers")
-			expectDone(r)
+			must.Succeed(r)
 			Expect(r.Stderr).To(HaveSuffix("found of objects in namespace strangers, in namespace " + holdfastNamespace + ".\n"))
 		}
 	})

@@ -31,6 +31,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const (
@@ -68,7 +69,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
 	cluster, client, kube, admin = stage.Cluster, stage.Client, stage.Kube, stage.Admin
 	Expect(harness.LoadNuoDBCRDs(ctx, admin)).To(Succeed())
-	expectDone(admin.Kubectl(ctx, "create", "namespace", holdfastNamespace))
+	must.Succeed(admin.Kubectl(ctx, "create", "namespace", holdfastNamespace))
 	// So that the garbage collector knows the CRDs.
 	Expect(cluster.RestartControllerManager()).To(Succeed())
 })
@@ -83,12 +84,6 @@ func newNamespace(ctx context.Context) string {
 	return name
 }
 
-// expectDone fails unless the command succeeded.
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
 // apply creates objects as people do, so that client-side apply leaves its annotation.
 func apply(ctx context.Context, objects ...map[string]any) {
 	GinkgoHelper()
@@ -98,7 +93,7 @@ func apply(ctx context.Context, objects ...map[string]any) {
 		Expect(err).NotTo(HaveOccurred())
 		docs = append(docs, string(text))
 	}
-	expectDone(admin.RunInput(ctx, strings.Join(docs, "---\n"), "kubectl", "apply", "-f", "-"))
+	must.Succeed(admin.RunInput(ctx, strings.Join(docs, "---\n"), "kubectl", "apply", "-f", "-"))
 }
 
 func tierObject(namespace, name string, features ...any) map[string]any {
@@ -226,7 +221,7 @@ func dump(ctx context.Context, space string) map[string]string {
 func snapshotsOf(ctx context.Context, namespace, name string) []snapshot.Record {
 	GinkgoHelper()
 	r := admin.Holdfast(ctx, "recovery", "list", "tier", name, "-n", namespace, "-o", "json")
-	expectDone(r)
+	must.Succeed(r)
 	var list struct {
 		Items []snapshot.Record `json:"items"`
 	}

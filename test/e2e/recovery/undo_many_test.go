@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // databases makes n of them on the tiers in turn; one pins a revision.
@@ -75,7 +76,7 @@ var _ = Describe("The undo of many", func() {
 		}
 
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier/t1", "tier/t2", "feature/f1", "feature/f2", "feature/f3", "-n", space, "--yes")
-		expectDone(r)
+		must.Succeed(r)
 		for _, f := range features {
 			expectBack(ctx, harness.Features(), f)
 		}
@@ -93,7 +94,7 @@ var _ = Describe("The undo of many", func() {
 		databases(ctx, space, 1, "t")
 		deleteByMistake(ctx, "servicetier", space, "t")
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(ContainSubstring("it lacks revisions that are pinned by " + space + "/d-0 (revision 2 of t)"))
 	})
 })
@@ -101,7 +102,7 @@ var _ = Describe("The undo of many", func() {
 var _ = Describe("The runbook of an undo", func() {
 	It("does what it says", func(ctx SpecContext) {
 		const space = "nuodb-cp-system"
-		expectDone(admin.Kubectl(ctx, "create", "namespace", space))
+		must.Succeed(admin.Kubectl(ctx, "create", "namespace", space))
 		feature := newFeature(ctx, space, "small-resources")
 		tier := newTier(ctx, space, "n0.small", map[string]any{"name": "small-resources"})
 		deleteByMistake(ctx, "servicetier", space, "n0.small")
@@ -116,7 +117,7 @@ var _ = Describe("The runbook of an undo", func() {
 				Expect(strings.Contains(r.Stdout, "servicetiers.cp.nuodb.com "+space+"/n0.small")).To(Equal(i == 0), r.Output)
 				continue
 			}
-			expectDone(r)
+			must.Succeed(r)
 		}
 		expectBack(ctx, harness.Features(), feature)
 		expectBack(ctx, harness.Tiers(), tier)

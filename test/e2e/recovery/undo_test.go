@@ -17,6 +17,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // saveAs takes a snapshot of an object of a resource, and gives its ID.
@@ -36,7 +37,7 @@ var _ = Describe("recovery undo", func() {
 		before := age(ctx, space, "n0.small")
 		deleteByMistake(ctx, "servicetier", space, "n0.small")
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "n0.small", "-n", space, "--yes")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(MatchRegexp(`^servicetiers\.cp\.nuodb\.com %s/n0\.small: brought back from [a-z2-7]{16}, missing for [0-9.]+ms\n$`, space))
 		after := expectBack(ctx, harness.Tiers(), before)
 		Expect(after.GetAnnotations()).NotTo(HaveKey("holdfast.dev/undo"))
@@ -57,7 +58,7 @@ var _ = Describe("recovery undo", func() {
 		deleteByMistake(ctx, "servicetier", space, "a-tier")
 		deleteByMistake(ctx, "helmfeature", space, "z-feature")
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier/a-tier", "feature/z-feature", "-n", space, "--yes")
-		expectDone(r)
+		must.Succeed(r)
 		lines := strings.Split(strings.TrimSpace(r.Stdout), "\n")
 		Expect(lines).To(HaveLen(2))
 		Expect(lines[0]).To(ContainSubstring("z-feature"))
@@ -72,7 +73,7 @@ var _ = Describe("recovery undo", func() {
 		tier := newTier(ctx, space, "t")
 		id := save(ctx, tier)
 		deleteByMistake(ctx, "servicetier", space, "t")
-		expectDone(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
 		records := snapshotsOf(ctx, space, "t")
 		Expect(records).To(HaveLen(1))
 		Expect(records[0].ID).To(Equal(id))
@@ -88,8 +89,8 @@ var _ = Describe("recovery undo", func() {
 			for range 2 {
 				go func() { results <- admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes") }()
 			}
-			expectDone(<-results)
-			expectDone(<-results)
+			must.Succeed(<-results)
+			must.Succeed(<-results)
 			after := expectBack(ctx, harness.Tiers(), before)
 			Expect(after.GetManagedFields()).To(ContainElement(HaveField("Manager", "holdfast")))
 			Expect(snapshotsOf(ctx, space, "t")).To(HaveLen(1))
@@ -100,7 +101,7 @@ var _ = Describe("recovery undo", func() {
 		space := newNamespace(ctx)
 		tier := newTier(ctx, space, "t")
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(Equal("servicetiers.cp.nuodb.com " + space + "/t: skipped: it is not Terminating\n"))
 		Expect(get(ctx, harness.Tiers(), space, "t")).To(Equal(tier))
 	})
@@ -130,7 +131,7 @@ var _ = Describe("recovery undo", func() {
 		})
 		deleteByMistake(ctx, "servicetier", space, "t")
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--dry-run")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("revisions of it are pinned by databases.cp.nuodb.com " + space + "/pinned (revision 2)"))
 	})
 
@@ -139,14 +140,14 @@ var _ = Describe("recovery undo", func() {
 		name := strings.Repeat("a", 253)
 		before := newTier(ctx, space, name)
 		deleteByMistake(ctx, "servicetier", space, name)
-		expectDone(admin.Holdfast(ctx, "recovery", "undo", "tier", name, "-n", space, "--yes"))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "undo", "tier", name, "-n", space, "--yes"))
 		expectBack(ctx, harness.Tiers(), before)
 	})
 
 	It("refuses beforehand what could not be created again", func(ctx SpecContext) {
 		space := newNamespace(ctx)
 		newTier(ctx, space, "t")
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", space, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", space, "--wait=false"))
 		Eventually(func(g Gomega) {
 			g.Expect(get(ctx, harness.Tiers(), space, "t").GetDeletionTimestamp()).NotTo(BeNil())
 		}).Should(Succeed())
@@ -168,8 +169,8 @@ var _ = Describe("recovery undo", func() {
 		r := admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes")
 		expectOneLine(harness.Result{Code: r.Code, Stderr: r.Stderr}, 1, "the garbage collector would delete what belongs to it as soon as it is away: configmaps "+space+"/child; remove their ownerReferences to it first")
 		Expect(get(ctx, harness.Tiers(), space, "t")).To(Equal(before))
-		expectDone(admin.Kubectl(ctx, "-n", space, "patch", "configmap", "child", "--type=merge", "-p", `{"metadata":{"ownerReferences":null}}`))
-		expectDone(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
+		must.Succeed(admin.Kubectl(ctx, "-n", space, "patch", "configmap", "child", "--type=merge", "-p", `{"metadata":{"ownerReferences":null}}`))
+		must.Succeed(admin.Holdfast(ctx, "recovery", "undo", "tier", "t", "-n", space, "--yes"))
 		Expect(get(ctx, configMaps(), space, "child").GetUID()).To(Equal(child.GetUID()))
 	})
 
@@ -179,7 +180,7 @@ var _ = Describe("recovery undo", func() {
 		deleteByMistake(ctx, "servicetier", space, "t")
 		gone := newNamespace(ctx)
 		newTier(ctx, gone, "t")
-		expectDone(admin.Kubectl(ctx, "delete", "namespace", gone, "--wait=false"))
+		must.Succeed(admin.Kubectl(ctx, "delete", "namespace", gone, "--wait=false"))
 		other := save(ctx, get(ctx, harness.Tiers(), gone, "t"))
 		destroy(ctx, gone, "t")
 		first := save(ctx, tier)

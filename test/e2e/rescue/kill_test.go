@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -79,12 +80,12 @@ var _ = Describe("A rescue that is killed after each record of its journal", fun
 		bypass(ctx)
 		p.uninstall(ctx)
 		expectStuck(ctx, voyagers)
-		expectDone(stage.Admin.RunInput(ctx, leftover, "kubectl", "create", "-f", "-"))
+		must.Succeed(stage.Admin.RunInput(ctx, leftover, "kubectl", "create", "-f", "-"))
 		policy := func() string {
 			return stage.Admin.Kubectl(ctx, "get", "validatingwebhookconfiguration", "leftover", "-o", "jsonpath={.webhooks[0].failurePolicy}").Stdout
 		}
 		DeferCleanup(func(ctx SpecContext) {
-			expectDone(stage.Admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "leftover", "--ignore-not-found"))
+			must.Succeed(stage.Admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "leftover", "--ignore-not-found"))
 		})
 
 		j := job{
@@ -107,7 +108,7 @@ var _ = Describe("A rescue that is killed after each record of its journal", fun
 			if record == "begun definition" {
 				Expect(policy()).To(Equal("Fail"))
 				// It would be in the way of everybody, the operator included.
-				expectDone(stage.Admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "leftover"))
+				must.Succeed(stage.Admin.Kubectl(ctx, "delete", "validatingwebhookconfiguration", "leftover"))
 			}
 		}
 		Expect(slices.Sorted(maps.Keys(seen))).To(Equal(slices.Sorted(maps.Keys(table))), "rows without a kill")

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -77,11 +78,11 @@ func (p *place) rescue(ctx context.Context, byHand func(context.Context), args .
 func forgetRelease(ctx context.Context) {
 	GinkgoHelper()
 	list := stage.Admin.Holdfast(ctx, "recovery", "list", "secrets", "-n", operators, "-o", "name")
-	expectDone(list)
+	must.Succeed(list)
 	for line := range strings.Lines(list.Stdout) {
 		parts := strings.Split(strings.TrimSpace(line), "/")
 		if strings.HasPrefix(parts[len(parts)-2], "sh.helm.release") {
-			expectDone(stage.Admin.Kubectl(ctx, "delete", "secret", "holdfast-snapshot-"+parts[len(parts)-1], "-n", holdfast.Namespace))
+			must.Succeed(stage.Admin.Kubectl(ctx, "delete", "secret", "holdfast-snapshot-"+parts[len(parts)-1], "-n", holdfast.Namespace))
 		}
 	}
 }
@@ -112,7 +113,7 @@ var _ = Describe("An Astarte whose operator was uninstalled behind Holdfast's ba
 
 		By("the rescue")
 		r := p.rescue(ctx, byHand, name)
-		expectDone(r)
+		must.Succeed(r)
 		for _, each := range names {
 			Expect(r.Stdout).To(ContainSubstring(astartes + " " + house + "/" + each + ": brought back from "))
 		}
@@ -120,7 +121,7 @@ var _ = Describe("An Astarte whose operator was uninstalled behind Holdfast's ba
 
 		By("the command once more")
 		again := stage.Admin.Holdfast(ctx, "recovery", "undo", astartes, name, "-n", house, "--yes")
-		expectDone(again)
+		must.Succeed(again)
 		Expect(again.Stdout).To(ContainSubstring("skipped: it is not Terminating"))
 	},
 		Entry("1.0.4, Helm 3, Holdfast gone and the operator brought back by hand", "v1.0.4", "helm3", false, "one"),
@@ -167,7 +168,7 @@ var _ = Describe("The runbook of a rescue", func() {
 				Expect(strings.Contains(r.Stdout, "critical  release "+operators+"/"+standin.Release)).To(Equal(i == 0), r.Output)
 				continue
 			}
-			expectDone(r)
+			must.Succeed(r)
 		}
 		p.expectBack(ctx)
 	})

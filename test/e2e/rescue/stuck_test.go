@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const voyagers = "astartevoyageringresses.api.astarte-platform.org"
@@ -79,11 +81,11 @@ var _ = Describe("An Astarte whose definitions are stuck for want of the convers
 		} {
 			for _, args := range [][]string{{word}, {word, "stuck-adi"}, {word + "/stuck-adi"}, {word, "stuck-adi", "-n", house}} {
 				r := stage.Admin.Holdfast(ctx, append([]string{"recovery", "list", "-o", "name"}, args...)...)
-				expectDone(r)
+				must.Succeed(r)
 				Expect(r.Stdout).To(HavePrefix(adi), "%v", args)
 			}
 			sets := stage.Admin.Holdfast(ctx, "recovery", "list", "--sets", word, "stuck-adi", "-o", "name")
-			expectDone(sets)
+			must.Succeed(sets)
 			Expect(sets.Stdout).To(HavePrefix(adi))
 		}
 		for _, command := range []string{"recovery undo", "recovery snapshot", "explain"} {
@@ -112,7 +114,7 @@ var _ = Describe("An Astarte whose definitions are stuck for want of the convers
 			g.Expect(plan.Stdout).To(ContainSubstring("save all " + voyagers + ", make them readable without the operator, and wait until their definition is gone, which is stuck (InstanceDeletionFailed: "))
 		}).Should(Succeed())
 		r := p.rescue(ctx, nil, "stuck")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring(voyagers + " " + house + "/stuck-avi: brought back from "))
 		p.expectBack(ctx)
 		after, err := voyager(ctx, p, "stuck-avi")

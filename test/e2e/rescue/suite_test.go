@@ -24,6 +24,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -60,7 +61,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	DeferCleanup(func() { Expect(stage.Stop()).To(Succeed()) })
 	stage.Admin.Timeout = 5 * time.Minute
 	for _, namespace := range []string{house, operators} {
-		expectDone(stage.Admin.Kubectl(ctx, "create", "namespace", namespace))
+		must.Succeed(stage.Admin.Kubectl(ctx, "create", "namespace", namespace))
 	}
 	holdfast, err = stage.Install(ctx, harness.Options{
 		Profiles: []string{"astarte", "nuodb"},
@@ -77,11 +78,6 @@ var _ = JustAfterEach(func() {
 	}
 })
 
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s", r.Output)
-}
-
 // guard runs Holdfast, until bypass takes it away.
 func guard(ctx context.Context) {
 	GinkgoHelper()
@@ -96,10 +92,10 @@ func bypass(ctx context.Context) {
 	Expect(holdfast.Stop()).To(Succeed())
 	for _, kind := range []string{"validatingwebhookconfigurations", "validatingadmissionpolicybindings", "validatingadmissionpolicies"} {
 		list := stage.Admin.Kubectl(ctx, "get", kind, "-o", "name")
-		expectDone(list)
+		must.Succeed(list)
 		for name := range strings.Lines(list.Stdout) {
 			if _, own, _ := strings.Cut(strings.TrimSpace(name), "/"); strings.HasPrefix(own, "holdfast") {
-				expectDone(stage.Admin.Kubectl(ctx, "delete", strings.TrimSpace(name)))
+				must.Succeed(stage.Admin.Kubectl(ctx, "delete", strings.TrimSpace(name)))
 			}
 		}
 	}
@@ -207,7 +203,7 @@ const plain = "kubectl"
 func (p *place) manifests(ctx context.Context, definitions bool) string {
 	GinkgoHelper()
 	r := stage.Admin.Run(ctx, "helm4", "template", standin.Release, p.Chart, "-n", operators)
-	expectDone(r)
+	must.Succeed(r)
 	docs := slices.DeleteFunc(strings.Split(r.Stdout, "\n---\n"), func(doc string) bool {
 		return !definitions && strings.Contains(doc, "kind: CustomResourceDefinition")
 	})
@@ -230,10 +226,10 @@ func (p *place) apply(ctx context.Context, definitions bool) {
 func (p *place) remove(ctx context.Context) {
 	GinkgoHelper()
 	if p.helm == plain {
-		expectDone(stage.Admin.RunInput(ctx, p.manifests(ctx, true), "kubectl", "delete", "--wait=false", "--ignore-not-found", "-f", "-"))
+		must.Succeed(stage.Admin.RunInput(ctx, p.manifests(ctx, true), "kubectl", "delete", "--wait=false", "--ignore-not-found", "-f", "-"))
 		return
 	}
-	expectDone(stage.Admin.Run(ctx, p.helm, "uninstall", standin.Release, "-n", operators))
+	must.Succeed(stage.Admin.Run(ctx, p.helm, "uninstall", standin.Release, "-n", operators))
 }
 
 // uninstall takes the operator away, and with its definitions all its objects;
@@ -243,7 +239,7 @@ func (p *place) uninstall(ctx context.Context) {
 	p.remove(ctx)
 	for name := range strings.Lines(stage.Admin.Kubectl(ctx, "get", "crd", "-o", "name").Stdout) {
 		if name = strings.TrimSpace(name); strings.Contains(name, "astarte-platform.org") {
-			expectDone(stage.Admin.Kubectl(ctx, "delete", name, "--wait=false", "--ignore-not-found"))
+			must.Succeed(stage.Admin.Kubectl(ctx, "delete", name, "--wait=false", "--ignore-not-found"))
 		}
 	}
 	Eventually(func() string {
@@ -306,18 +302,18 @@ func (p *place) expectAstartes(ctx context.Context) {
 func (p *place) clear(ctx SpecContext) {
 	bypass(ctx)
 	// A spec that failed must not stop the next one.
-	expectDone(stage.Admin.Kubectl(ctx, "delete", "secrets", "-l", "holdfast.dev/journal", "-n", holdfast.Namespace))
+	must.Succeed(stage.Admin.Kubectl(ctx, "delete", "secrets", "-l", "holdfast.dev/journal", "-n", holdfast.Namespace))
 	Expect(os.RemoveAll(filepath.Join(stage.Cluster.Dir, "home", ".local"))).To(Succeed())
 	p.install(ctx)
-	expectDone(stage.Admin.Kubectl(ctx, "delete", astartes, "--all", "-n", house))
+	must.Succeed(stage.Admin.Kubectl(ctx, "delete", astartes, "--all", "-n", house))
 	p.remove(ctx)
 	for name := range strings.Lines(stage.Admin.Kubectl(ctx, "get", "crd", "-o", "name").Stdout) {
 		if name = strings.TrimSpace(name); strings.Contains(name, "astarte-platform.org") {
-			expectDone(stage.Admin.Kubectl(ctx, "delete", name, "--ignore-not-found"))
+			must.Succeed(stage.Admin.Kubectl(ctx, "delete", name, "--ignore-not-found"))
 		}
 	}
 	for _, kind := range []string{"secrets", "configmaps", "services", "deployments", "statefulsets"} {
-		expectDone(stage.Admin.Kubectl(ctx, "delete", kind, "--all", "-n", house))
+		must.Succeed(stage.Admin.Kubectl(ctx, "delete", kind, "--all", "-n", house))
 	}
 	// No node ever uses a claim, so nobody takes its finalizer away.
 	Eventually(func(g Gomega) {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -35,10 +36,10 @@ var _ = Describe("An Astarte whose operator was installed without Helm", func() 
 		Expect(plan.Stdout).To(ContainSubstring("not saved of them: Deployment, ServiceAccount, ClusterRole, ClusterRoleBinding, Service, ValidatingWebhookConfiguration, MutatingWebhookConfiguration; take these from where it was installed from"))
 
 		r := p.rescue(ctx, func(ctx context.Context) {
-			expectDone(stage.Admin.Holdfast(ctx, strings.Fields(restore[2])...))
+			must.Succeed(stage.Admin.Holdfast(ctx, strings.Fields(restore[2])...))
 			p.apply(ctx, false)
 		}, "bare")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(And(ContainSubstring("Bring the operator back now, in another terminal: apply the manifests again"), ContainSubstring(restore[2])))
 		p.expectBack(ctx)
 	})
@@ -72,12 +73,12 @@ var _ = Describe("An Astarte in a cluster without Holdfast's namespace", func() 
 		}
 		Expect(seen).To(ContainElements("ended save", "ended freeze", "ended orphan", "ended strip", "ended definition", "ended operator"))
 		r := stage.Admin.Holdfast(ctx, append(undo, "--yes")...)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stderr).To(MatchRegexp(`A rescue that was begun at \S+ was interrupted after step "create ` + house + `/alone"; it is taken up there.`))
 		Expect(r.Stdout).To(ContainSubstring(astartes + " " + house + "/alone: brought back"))
 		p.expectAstartes(ctx)
 		again := stage.Admin.Holdfast(ctx, append(undo, "--yes")...)
-		expectDone(again)
+		must.Succeed(again)
 		Expect(again.Output).To(And(ContainSubstring("it is not Terminating"), Not(ContainSubstring("interrupted"))))
 	})
 })

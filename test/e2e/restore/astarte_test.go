@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -46,16 +47,16 @@ func shapeOf(name string) standin.Shape {
 // settle installs the operator, creates an Astarte and saves its set.
 func settle(ctx SpecContext, shape, helm string) *home {
 	GinkgoHelper()
-	operators := newNamespace(ctx)
+	operators := must.Namespace(ctx, admin, "place")
 	installed, err := standin.NewInstalled(ctx, cluster, shapeOf(shape), operators)
 	Expect(err).NotTo(HaveOccurred())
-	h := &home{Installed: installed, helm: helm, house: newNamespace(ctx)}
+	h := &home{Installed: installed, helm: helm, house: must.Namespace(ctx, admin, "place")}
 	DeferCleanup(h.clear)
 	h.install(ctx)
 	operator := &standin.Operator{Shape: h.Shape}
 	Eventually(func() error { return operator.CreateAstarte(ctx, admin, h.house, "one") }).Should(Succeed())
 	Eventually(func(g Gomega) {
-		h.astarte = object(ctx, h.Shape.Astartes(), h.house, "one")
+		h.astarte = must.Object(ctx, client, h.Shape.Astartes(), h.house, "one")
 		g.Expect(h.astarte).NotTo(BeNil())
 		g.Expect(h.astarte.GetFinalizers()).To(ContainElement(standin.Finalizer))
 		version, _, _ := unstructured.NestedString(h.astarte.Object, "status", "astarteVersion")
@@ -65,7 +66,7 @@ func settle(ctx SpecContext, shape, helm string) *home {
 	// What the status of an ingress tells of load balancers cannot be kept.
 	r := admin.Kubectl(ctx, "patch", "astartedefaultingress", "one-adi", "-n", h.house, "--subresource=status", "--type=merge",
 		"-p", `{"status":{"broker":{"loadBalancer":{"ingress":[{"ip":"192.0.2.7"}]}}}}`)
-	expectDone(r)
+	must.Succeed(r)
 	h.secrets = h.read(ctx)
 	h.set = h.save(ctx)
 	return h
@@ -94,7 +95,7 @@ func (h *home) save(ctx context.Context) string {
 func saveSet(ctx context.Context, args ...string) string {
 	GinkgoHelper()
 	r := admin.Holdfast(ctx, append([]string{"recovery", "snapshot", "-o", "json"}, args...)...)
-	expectDone(r)
+	must.Succeed(r)
 	var taken struct {
 		Items []struct {
 			Set struct {
@@ -126,10 +127,10 @@ func (h *home) read(ctx context.Context) map[string]map[string]string {
 // to it away, and what the user has made for it.
 func (h *home) lose(ctx context.Context) {
 	GinkgoHelper()
-	expectDone(admin.Run(ctx, h.helm, "uninstall", standin.Release, "-n", h.Namespace))
+	must.Succeed(admin.Run(ctx, h.helm, "uninstall", standin.Release, "-n", h.Namespace))
 	for name := range strings.Lines(admin.Kubectl(ctx, "get", "crd", "-o", "name").Stdout) {
 		if name = strings.TrimSpace(name); strings.Contains(name, "astarte-platform.org") {
-			expectDone(admin.Kubectl(ctx, "delete", name, "--wait=false", "--ignore-not-found"))
+			must.Succeed(admin.Kubectl(ctx, "delete", name, "--wait=false", "--ignore-not-found"))
 		}
 	}
 	// The finalizer of an operator that came back and found it Terminating. In
@@ -144,7 +145,7 @@ func (h *home) lose(ctx context.Context) {
 	}).Should(BeEmpty())
 	// The garbage collector, which has lost sight of the kind, would take some
 	// of this later; the rest somebody deletes as leftovers.
-	expectDone(admin.Kubectl(ctx, "delete", "secrets,configmaps,deployments,statefulsets,services", "--all", "-n", h.house))
+	must.Succeed(admin.Kubectl(ctx, "delete", "secrets,configmaps,deployments,statefulsets,services", "--all", "-n", h.house))
 	Eventually(h.read).WithArguments(ctx).Should(BeEmpty())
 }
 
@@ -160,22 +161,22 @@ func (h *home) expectBack(ctx context.Context) {
 		for name, data := range h.secrets {
 			g.Expect(now).To(HaveKeyWithValue(name, data), name)
 		}
-		a := object(ctx, h.Shape.Astartes(), h.house, "one")
+		a := must.Object(ctx, client, h.Shape.Astartes(), h.house, "one")
 		g.Expect(a).NotTo(BeNil())
 		g.Expect(a.GetDeletionTimestamp()).To(BeNil())
 		g.Expect(a.Object["spec"]).To(Equal(h.astarte.Object["spec"]))
-		g.Expect(object(ctx, h.Shape.Ingresses(), h.house, "one-adi")).NotTo(BeNil())
-		g.Expect(object(ctx, h.Shape.Flows(), h.house, "one-flow")).NotTo(BeNil())
+		g.Expect(must.Object(ctx, client, h.Shape.Ingresses(), h.house, "one-adi")).NotTo(BeNil())
+		g.Expect(must.Object(ctx, client, h.Shape.Flows(), h.house, "one-flow")).NotTo(BeNil())
 	}
 	Eventually(same).Should(Succeed())
 	By("the garbage collector beginning anew, with all kinds known")
 	Expect(cluster.RestartControllerManager()).To(Succeed())
 	probe := fmt.Sprintf(`{apiVersion: v1, kind: ConfigMap, metadata: {name: probe, namespace: %s, ownerReferences: [{apiVersion: api.astarte-platform.org/%s, kind: Astarte, name: nosuch, uid: "00000000-0000-4000-8000-000000000000"}]}}`, h.house, h.Shape.API)
-	apply(ctx, probe)
-	Eventually(object).WithArguments(ctx, core("configmaps"), h.house, "probe").WithTimeout(120 * time.Second).Should(BeNil())
+	must.Apply(ctx, admin, probe)
+	Eventually(must.Object).WithArguments(ctx, client, core("configmaps"), h.house, "probe").WithTimeout(120 * time.Second).Should(BeNil())
 	same(NewGomega(Fail))
 	r := admin.Run(ctx, h.helm, "status", standin.Release, "-n", h.Namespace)
-	expectDone(r)
+	must.Succeed(r)
 	Expect(r.Stdout).To(ContainSubstring("STATUS: deployed"))
 }
 
@@ -203,7 +204,7 @@ func (h *home) followRunbook(ctx context.Context) string {
 		r := admin.Run(ctx, words[0], words[1:]...)
 		all += r.Output
 		if words[2] != "scan" { // there may be other findings
-			expectDone(r)
+			must.Succeed(r)
 		}
 		if words[2] == "list" {
 			Expect(r.Stdout).To(ContainSubstring(h.set))
@@ -259,17 +260,17 @@ var _ = Describe("An Astarte that is gone", func() {
 
 		By("the restore")
 		r = h.restore(ctx)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Output).To(ContainSubstring("are there, after the garbage collector has looked"))
 		Expect(r.Output).To(ContainSubstring("its load-balancer addresses cannot be saved: they were [192.0.2.7], now none yet"))
 		h.expectBack(ctx)
 
 		By("the command once more, which has nothing to do")
-		ca := object(ctx, core("secrets"), h.house, "one-devices-ca")
+		ca := must.Object(ctx, client, core("secrets"), h.house, "one-devices-ca")
 		r = h.restore(ctx)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).NotTo(ContainSubstring("brought back from"))
-		Expect(object(ctx, core("secrets"), h.house, "one-devices-ca")).To(Equal(ca))
+		Expect(must.Object(ctx, client, core("secrets"), h.house, "one-devices-ca")).To(Equal(ca))
 	},
 		Entry(nil, "v1.0.4", "helm3"),
 		Entry(nil, "v23.5.2", "helm4"),
@@ -281,7 +282,7 @@ var _ = Describe("An Astarte that is gone", func() {
 		h := settle(ctx, "v23.5.2", "helm3")
 		h.lose(ctx)
 		h.install(ctx)
-		expectDone(h.restore(ctx))
+		must.Succeed(h.restore(ctx))
 		h.expectBack(ctx)
 	})
 
@@ -300,7 +301,7 @@ var _ = Describe("An Astarte that is gone", func() {
 		out := h.followRunbook(ctx)
 		Expect(out).To(ContainSubstring("the reference to its owner, which is gone, is taken off first"))
 		h.expectBack(ctx)
-		Expect(object(ctx, core("secrets"), h.house, "one-devices-ca").GetUID()).To(Equal(left.GetUID()))
+		Expect(must.Object(ctx, client, core("secrets"), h.house, "one-devices-ca").GetUID()).To(Equal(left.GetUID()))
 	})
 
 	It("and that somebody created again with new keys is refused, and gets the old keys when told so", func(ctx SpecContext) {
@@ -318,14 +319,14 @@ var _ = Describe("An Astarte that is gone", func() {
 		Eventually(h.read).WithArguments(ctx).Should(HaveKey("one-housekeeping-private-key"))
 		Eventually(h.read).WithArguments(ctx).Should(HaveKey("one-devices-ca"))
 		Expect(h.read(ctx)["one-devices-ca"]).NotTo(Equal(h.secrets["one-devices-ca"]))
-		reborn := object(ctx, h.Shape.Astartes(), h.house, "one").GetUID()
+		reborn := must.Object(ctx, client, h.Shape.Astartes(), h.house, "one").GetUID()
 
 		r := h.restore(ctx)
 		Expect(r.Code).To(Equal(1), r.Output)
 		Expect(r.Stdout).To(MatchRegexp(`secrets %s/one-devices-ca: not possible: an object of its name exists already, created at \S+ \S+, with another content \(made\)`, h.house))
 		Expect(r.Stderr).To(ContainSubstring("nothing was changed: "))
-		expectDone(h.restore(ctx, "--existing", "replace"))
+		must.Succeed(h.restore(ctx, "--existing", "replace"))
 		h.expectBack(ctx)
-		Expect(object(ctx, h.Shape.Astartes(), h.house, "one").GetUID()).To(Equal(reborn))
+		Expect(must.Object(ctx, client, h.Shape.Astartes(), h.house, "one").GetUID()).To(Equal(reborn))
 	})
 })

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // ofAstarte are all that a restore of an Astarte that is gone writes, each with
@@ -179,7 +180,7 @@ func untilWhole(ctx context.Context, c *cut, table map[string]string, sightings 
 		r := gate.Holdfast(ctx, admin, c.judge, append(args, "--yes")...)
 		record := c.again()
 		if record == "" {
-			expectDone(r)
+			must.Succeed(r)
 			break
 		}
 		By("killed after: " + record)
@@ -199,7 +200,7 @@ func untilWhole(ctx context.Context, c *cut, table map[string]string, sightings 
 	}
 	Expect(ids(ctx)).To(Equal(saved), "a snapshot was taken or lost")
 	again := admin.Holdfast(ctx, append(args, "--yes")...)
-	expectDone(again)
+	must.Succeed(again)
 	Expect(again.Stdout).NotTo(ContainSubstring("brought back from"))
 	then := sightings(ctx)
 	for name, uid := range now {
@@ -269,7 +270,7 @@ var _ = Describe("A second restore of a set at the same time", func() {
 		proceed()
 		var first harness.Result
 		Eventually(ended).Should(Receive(&first))
-		expectDone(first)
+		must.Succeed(first)
 		s.expectBack(ctx, s.namespace)
 	})
 })
@@ -278,7 +279,7 @@ var _ = Describe("A second restore of a set at the same time", func() {
 func ids(ctx context.Context) []string {
 	GinkgoHelper()
 	r := admin.Holdfast(ctx, "recovery", "list", "-o", "name")
-	expectDone(r)
+	must.Succeed(r)
 	lines := strings.Fields(r.Stdout)
 	slices.Sort(lines)
 	return lines

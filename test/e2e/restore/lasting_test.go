@@ -11,6 +11,8 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // lasting is what the suite brings back at its beginning and looks at again at
@@ -30,11 +32,11 @@ func begin(ctx context.Context) *lasting {
 	GinkgoHelper()
 	l := &lasting{shelf: fill(ctx)}
 	l.burn(ctx)
-	expectDone(l.restore(ctx, "--only", "secrets", "--only", "configmaps/settings"))
+	must.Succeed(l.restore(ctx, "--only", "secrets", "--only", "configmaps/settings"))
 	l.restored = time.Now()
 	// What restores by hand leave behind, with the owner that there was.
-	apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: by-hand, namespace: %s, ownerReferences: [{apiVersion: %s/v1, kind: Shelf, name: one, uid: %s}]}}", l.namespace, l.group, l.uid))
-	expectDone(l.restore(ctx))
+	must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: by-hand, namespace: %s, ownerReferences: [{apiVersion: %s/v1, kind: Shelf, name: one, uid: %s}]}}", l.namespace, l.group, l.uid))
+	must.Succeed(l.restore(ctx))
 	l.undefine(ctx)
 	l.define(ctx)
 	// What went with the kind may be collected at any moment, even during the restore.
@@ -48,7 +50,7 @@ func begin(ctx context.Context) *lasting {
 // collector has looked.
 func (l *lasting) end(ctx context.Context) {
 	GinkgoHelper()
-	Eventually(object).WithArguments(ctx, core("secrets"), l.namespace, "by-hand").WithTimeout(5*time.Minute).Should(BeNil(), "the garbage collector has not looked")
+	Eventually(must.Object).WithArguments(ctx, client, core("secrets"), l.namespace, "by-hand").WithTimeout(5*time.Minute).Should(BeNil(), "the garbage collector has not looked")
 	check := func(g Gomega) { g.Expect(l.shelf.uids(ctx, l.namespace)).To(Equal(l.uids)) }
 	if left := lastingTime - time.Since(l.restored); left > 0 {
 		Consistently(check, left, 2*time.Second).Should(Succeed())

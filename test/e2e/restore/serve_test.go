@@ -14,6 +14,7 @@ import (
 
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 	"github.com/holdfast-dev/holdfast/test/e2e/standin"
 )
 
@@ -24,7 +25,7 @@ func bypass(ctx context.Context, holdfast *harness.Holdfast, house string) {
 	for _, kind := range []string{"validatingwebhookconfigurations", "validatingadmissionpolicybindings", "validatingadmissionpolicies"} {
 		for name := range strings.Lines(admin.Kubectl(ctx, "get", kind, "-o", "name").Stdout) {
 			if name = strings.TrimSpace(name); strings.Contains(name, "/holdfast") {
-				expectDone(admin.Kubectl(ctx, "delete", name))
+				must.Succeed(admin.Kubectl(ctx, "delete", name))
 			}
 		}
 	}
@@ -60,7 +61,7 @@ var _ = Describe("An Astarte that is gone while Holdfast is up and enforces", fu
 		}
 		Eventually(guarded).Should(Succeed())
 		taken := h.set
-		expectDone(admin.Kubectl(ctx, "annotate", astartes, "one", "-n", h.house, "example.com/seen=by-holdfast"))
+		must.Succeed(admin.Kubectl(ctx, "annotate", astartes, "one", "-n", h.house, "example.com/seen=by-holdfast"))
 		Eventually(func() string { h.set = setBesides(ctx, h.house, taken); return h.set }).ShouldNot(BeEmpty())
 
 		bypass(ctx, holdfast, h.house)
@@ -69,9 +70,9 @@ var _ = Describe("An Astarte that is gone while Holdfast is up and enforces", fu
 		Eventually(func() string {
 			return admin.Kubectl(ctx, "get", "validatingwebhookconfiguration", "holdfast", "-o", "name").Stdout
 		}).ShouldNot(BeEmpty())
-		expectDone(h.restore(ctx))
+		must.Succeed(h.restore(ctx))
 		h.expectBack(ctx)
-		Expect(object(ctx, h.Shape.Astartes(), h.house, "one").GetAnnotations()).To(HaveKeyWithValue("example.com/seen", "by-holdfast"))
+		Expect(must.Object(ctx, client, h.Shape.Astartes(), h.house, "one").GetAnnotations()).To(HaveKeyWithValue("example.com/seen", "by-holdfast"))
 		Expect(holdfast.Running()).To(BeTrue())
 		Eventually(guarded).Should(Succeed())
 	})

@@ -13,6 +13,7 @@ import (
 	. "github.com/onsi/gomega"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // expectRefused makes sure that a restore of the whole set is refused for this reason.
@@ -46,13 +47,13 @@ var _ = Describe("A restore of a set with flags", func() {
 	It("brings back what --only and --except leave, in several goes", func(ctx SpecContext) {
 		s := fill(ctx)
 		s.burn(ctx)
-		expectDone(s.restore(ctx, "--only", "secrets", "--except", "secrets/key-b"))
+		must.Succeed(s.restore(ctx, "--only", "secrets", "--except", "secrets/key-b"))
 		first := s.uids(ctx, s.namespace)
 		Expect(first).To(And(HaveLen(1), HaveKey("key-a")))
-		expectDone(s.restore(ctx, "--except", "configmaps/settings"))
+		must.Succeed(s.restore(ctx, "--except", "configmaps/settings"))
 		second := s.uids(ctx, s.namespace)
 		Expect(second).To(And(HaveLen(4), HaveKeyWithValue("key-a", first["key-a"]), Not(HaveKey("settings"))))
-		expectDone(s.restore(ctx))
+		must.Succeed(s.restore(ctx))
 		for name, uid := range second {
 			Expect(s.uids(ctx, s.namespace)).To(HaveKeyWithValue(name, uid))
 		}
@@ -65,23 +66,23 @@ var _ = Describe("A restore of a set with flags", func() {
 	It("keeps what was left of it when its owner is left out for now", func(ctx SpecContext) {
 		s := fill(ctx)
 		r := s.restore(ctx, "--only", "secrets")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).NotTo(ContainSubstring("taken off"), "its owner is there")
-		Expect(object(ctx, core("secrets"), s.namespace, "key-a").GetOwnerReferences()).To(HaveLen(1))
+		Expect(must.Object(ctx, client, core("secrets"), s.namespace, "key-a").GetOwnerReferences()).To(HaveLen(1))
 
 		s.orphan(ctx)
 		left := s.uids(ctx, s.namespace)
 		r = s.restore(ctx, "--only", "secrets")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Stdout).To(ContainSubstring("secrets %s/key-a: skipped: it is there as it was saved; the reference to its owner, which is gone, is taken off first", s.namespace))
 		By("the kind comes back, and with it the garbage collector")
 		s.define(ctx)
 		Expect(cluster.RestartControllerManager()).To(Succeed())
-		Eventually(object).WithArguments(ctx, core("configmaps"), s.namespace, "owned").Should(BeNil(), "which was not freed")
+		Eventually(must.Object).WithArguments(ctx, client, core("configmaps"), s.namespace, "owned").Should(BeNil(), "which was not freed")
 		for _, key := range []string{"key-a", "key-b"} {
 			Expect(s.uids(ctx, s.namespace)).To(HaveKeyWithValue(key, left[key]))
 		}
-		expectDone(s.restore(ctx))
+		must.Succeed(s.restore(ctx))
 		s.expectBack(ctx, s.namespace)
 	})
 
@@ -98,61 +99,61 @@ var _ = Describe("A restore of a set with flags", func() {
 		Expect(plan("--only", "shelves", "--only", "secrets/key-a", "--only", "customresourcedefinitions")).To(ContainSubstring(newKeys + "secrets " + s.namespace + "/key-b is left out"))
 		Expect(plan("--except", "configmaps")).NotTo(ContainSubstring(newKeys), "no keys are left out")
 		Expect(plan("--only", "configmaps/settings")).NotTo(ContainSubstring(newKeys), "nobody comes back who would make them")
-		expectDone(s.restore(ctx, "--only", "secrets"))
+		must.Succeed(s.restore(ctx, "--only", "secrets"))
 		Expect(plan("--except", "secrets")).NotTo(ContainSubstring(newKeys), "they are there")
 	})
 
 	It("moves to --to-namespace with the references in it, and can be run again", func(ctx SpecContext) {
 		s := fill(ctx)
 		before := s.uids(ctx, s.namespace)
-		to := newNamespace(ctx)
+		to := must.Namespace(ctx, admin, "place")
 		r := s.restore(ctx, "--to-namespace", to)
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Output).To(ContainSubstring("shelves.%s: skipped: it is not in a namespace, so it cannot come back in another", s.group))
 		s.expectBack(ctx, to)
 		Expect(s.uids(ctx, s.namespace)).To(Equal(before), "what was there was touched")
-		copies := object(ctx, s.shelves, to, "one").Object["spec"].(map[string]any)["copies"]
+		copies := must.Object(ctx, client, s.shelves, to, "one").Object["spec"].(map[string]any)["copies"]
 		Expect(copies).To(Equal([]any{map[string]any{"name": "settings", "namespace": to}, map[string]any{"name": "settings", "namespace": "elsewhere"}}))
 		after := s.uids(ctx, to)
-		expectDone(s.restore(ctx, "--to-namespace", to))
+		must.Succeed(s.restore(ctx, "--to-namespace", to))
 		Expect(s.uids(ctx, to)).To(Equal(after))
 	})
 
 	It("does with what is in the way as --existing says", func(ctx SpecContext) {
 		s := fill(ctx)
 		s.empty(ctx)
-		expectDone(admin.Kubectl(ctx, "delete", "shelves."+s.group, "one", "-n", s.namespace))
-		expectDone(admin.RunInput(ctx, levels(s.namespace, "settings", "level: two, more: stays"), "kubectl", "create", "-f", "-"))
-		theirs := object(ctx, core("configmaps"), s.namespace, "settings").GetUID()
+		must.Succeed(admin.Kubectl(ctx, "delete", "shelves."+s.group, "one", "-n", s.namespace))
+		must.Succeed(admin.RunInput(ctx, levels(s.namespace, "settings", "level: two, more: stays"), "kubectl", "create", "-f", "-"))
+		theirs := must.Object(ctx, client, core("configmaps"), s.namespace, "settings").GetUID()
 		s.expectRefused(ctx, "an object of its name exists already, created at ")
 		s.expectRefused(ctx, "others have set the same fields differently: .data.level", "--existing", "merge")
 
 		r := s.restore(ctx, "--existing", "skip")
-		expectDone(r)
+		must.Succeed(r)
 		Expect(r.Output).To(ContainSubstring("skipped: an object of its name exists already, and differs"))
 		all := s.uids(ctx, s.namespace)
 		Expect(all).To(And(HaveLen(5), HaveKeyWithValue("settings", theirs)))
 		Expect(held(ctx, s.namespace, "settings")).To(Equal(map[string]any{"level": "two", "more": "stays"}))
 
-		expectDone(s.restore(ctx, "--existing", "replace"))
+		must.Succeed(s.restore(ctx, "--existing", "replace"))
 		s.expectBack(ctx, s.namespace)
 		Expect(s.uids(ctx, s.namespace)).To(Equal(all), "replaced in place")
 
 		other(ctx, s.namespace, "settings", "level: one, more: stays")
-		expectDone(s.restore(ctx, "--existing", "merge"))
+		must.Succeed(s.restore(ctx, "--existing", "merge"))
 		Expect(held(ctx, s.namespace, "settings")).To(Equal(map[string]any{"level": "one", "more": "stays"}))
 	})
 
 	It("is refused as a whole while something in its way is Terminating", func(ctx SpecContext) {
 		s := fill(ctx)
 		s.burn(ctx)
-		apply(ctx, strings.Replace(levels(s.namespace, "settings", "level: two"), "metadata: {", "metadata: {finalizers: [example.com/held], ", 1))
-		expectDone(admin.Kubectl(ctx, "delete", "configmap", "settings", "-n", s.namespace, "--wait=false"))
+		must.Apply(ctx, admin, strings.Replace(levels(s.namespace, "settings", "level: two"), "metadata: {", "metadata: {finalizers: [example.com/held], ", 1))
+		must.Succeed(admin.Kubectl(ctx, "delete", "configmap", "settings", "-n", s.namespace, "--wait=false"))
 		for _, existing := range []string{"fail", "skip", "merge", "replace"} {
 			s.expectRefused(ctx, "another object of its name is Terminating; wait until that is gone", "--existing", existing)
 		}
-		expectDone(admin.Kubectl(ctx, "patch", "configmap", "settings", "-n", s.namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
-		expectDone(s.restore(ctx))
+		must.Succeed(admin.Kubectl(ctx, "patch", "configmap", "settings", "-n", s.namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(s.restore(ctx))
 		s.expectBack(ctx, s.namespace)
 	})
 
@@ -162,7 +163,7 @@ var _ = Describe("A restore of a set with flags", func() {
 		create := func(data string) func() {
 			return func() {
 				admin.Kubectl(ctx, "delete", "configmap", "settings", "-n", s.namespace, "--ignore-not-found")
-				expectDone(admin.RunInput(ctx, levels(s.namespace, "settings", data), "kubectl", "create", "-f", "-"))
+				must.Succeed(admin.RunInput(ctx, levels(s.namespace, "settings", data), "kubectl", "create", "-f", "-"))
 			}
 		}
 		By("somebody creates it")
@@ -176,15 +177,15 @@ var _ = Describe("A restore of a set with flags", func() {
 		Expect(r.Stdout).To(ContainSubstring("failed: replace it: somebody has put another object in its place since the plan was made; run the command again"))
 		Expect(held(ctx, s.namespace, "settings")).To(Equal(map[string]any{"level": "three"}))
 		By("somebody deletes it")
-		expectDone(admin.Kubectl(ctx, "patch", "configmap", "settings", "-n", s.namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/held"]}}`))
+		must.Succeed(admin.Kubectl(ctx, "patch", "configmap", "settings", "-n", s.namespace, "--type=merge", "-p", `{"metadata":{"finalizers":["example.com/held"]}}`))
 		r = s.meanwhile(ctx, func() {
-			expectDone(admin.Kubectl(ctx, "delete", "configmap", "settings", "-n", s.namespace, "--wait=false"))
+			must.Succeed(admin.Kubectl(ctx, "delete", "configmap", "settings", "-n", s.namespace, "--wait=false"))
 		}, "--existing", "replace")
 		Expect(r.Code).To(Equal(1), r.Output)
 		Expect(r.Stdout).To(ContainSubstring("failed: replace it: somebody has deleted it since the plan was made: it is Terminating; run the command again"))
 		Expect(held(ctx, s.namespace, "settings")).To(Equal(map[string]any{"level": "three"}))
-		expectDone(admin.Kubectl(ctx, "patch", "configmap", "settings", "-n", s.namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
-		expectDone(s.restore(ctx))
+		must.Succeed(admin.Kubectl(ctx, "patch", "configmap", "settings", "-n", s.namespace, "--type=merge", "-p", `{"metadata":{"finalizers":null}}`))
+		must.Succeed(s.restore(ctx))
 		s.expectBack(ctx, s.namespace)
 	})
 
@@ -192,12 +193,12 @@ var _ = Describe("A restore of a set with flags", func() {
 		s := fill(ctx)
 		s.burn(ctx)
 		r := s.meanwhile(ctx, func() {
-			expectDone(admin.Kubectl(ctx, "create", "secret", "generic", "key-a", "-n", s.namespace, "--from-literal", "key=new"))
+			must.Succeed(admin.Kubectl(ctx, "create", "secret", "generic", "key-a", "-n", s.namespace, "--from-literal", "key=new"))
 		})
 		Expect(r.Code).To(Equal(3), r.Output)
 		Expect(r.Stdout).To(ContainSubstring("shelves.%[1]s %[2]s/one: failed: secrets %[2]s/key-a is not there, and shelves.%[1]s %[2]s/one must not come back without it", s.group, s.namespace))
-		Expect(object(ctx, s.shelves, s.namespace, "one")).To(BeNil())
-		expectDone(s.restore(ctx, "--existing", "replace"))
+		Expect(must.Object(ctx, client, s.shelves, s.namespace, "one")).To(BeNil())
+		must.Succeed(s.restore(ctx, "--existing", "replace"))
 		s.expectBack(ctx, s.namespace)
 	})
 })
@@ -220,7 +221,7 @@ var _ = Describe("The snapshots of a definition and of an instance of it", func(
 		r := restoreIDs(ctx, instance)
 		Expect(r.Code).To(Equal(1), r.Output)
 		Expect(r.Output).To(ContainSubstring(fmt.Sprintf("the cluster has no resource shelves.%s (its CustomResourceDefinition is missing); install that first", s.group)))
-		expectDone(restoreIDs(ctx, instance, definition))
-		Expect(object(ctx, s.shelves, s.namespace, "one").Object["spec"]).To(HaveKeyWithValue("settings", "settings"))
+		must.Succeed(restoreIDs(ctx, instance, definition))
+		Expect(must.Object(ctx, client, s.shelves, s.namespace, "one").Object["spec"]).To(HaveKeyWithValue("settings", "settings"))
 	})
 })

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 // shelf is a set of six for which no operator cares: an object of a kind of its
@@ -45,14 +46,14 @@ spec:
 // fill makes a shelf and saves it.
 func fill(ctx context.Context) *shelf {
 	GinkgoHelper()
-	s := &shelf{namespace: newNamespace(ctx)}
+	s := &shelf{namespace: must.Namespace(ctx, admin, "place")}
 	s.group = s.namespace + ".example"
 	s.shelves = schema.GroupVersionResource{Group: s.group, Version: "v1", Resource: "shelves"}
 	s.profile = filepath.Join(cluster.Dir, s.namespace+".yaml")
 	Expect(os.WriteFile(s.profile, []byte(strings.ReplaceAll(shelfProfile, "GROUP", s.group)), 0o600)).To(Succeed())
 	s.define(ctx)
-	apply(ctx, fmt.Sprintf("{apiVersion: %s/v1, kind: Shelf, metadata: {name: one, namespace: %s}, spec: {settings: settings, copies: [{name: settings, namespace: %[2]s}, {name: settings, namespace: elsewhere}]}}", s.group, s.namespace))
-	s.uid = object(ctx, s.shelves, s.namespace, "one").GetUID()
+	must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: %s/v1, kind: Shelf, metadata: {name: one, namespace: %s}, spec: {settings: settings, copies: [{name: settings, namespace: %[2]s}, {name: settings, namespace: elsewhere}]}}", s.group, s.namespace))
+	s.uid = must.Object(ctx, client, s.shelves, s.namespace, "one").GetUID()
 	owner := fmt.Sprintf("ownerReferences: [{apiVersion: %s/v1, kind: Shelf, name: one, uid: %s}]", s.group, s.uid)
 	s.parts(ctx, owner)
 	s.set = saveSet(ctx, s.shelves.GroupResource().String(), "one", "-n", s.namespace, "--profile-file", s.profile)
@@ -63,16 +64,16 @@ func fill(ctx context.Context) *shelf {
 func (s *shelf) parts(ctx context.Context, owner string) {
 	GinkgoHelper()
 	for _, name := range []string{"key-a", "key-b"} {
-		apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: %s, %s}, stringData: {key: secret-of-%[1]s}}", name, s.namespace, owner))
+		must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: v1, kind: Secret, metadata: {name: %s, namespace: %s, %s}, stringData: {key: secret-of-%[1]s}}", name, s.namespace, owner))
 	}
-	apply(ctx, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: owned, namespace: %s, %s}, data: {level: one}}", s.namespace, owner))
-	apply(ctx, levels(s.namespace, "settings", "level: one"))
+	must.Apply(ctx, admin, fmt.Sprintf("{apiVersion: v1, kind: ConfigMap, metadata: {name: owned, namespace: %s, %s}, data: {level: one}}", s.namespace, owner))
+	must.Apply(ctx, admin, levels(s.namespace, "settings", "level: one"))
 }
 
 // define makes the kind known.
 func (s *shelf) define(ctx context.Context) {
 	GinkgoHelper()
-	apply(ctx, crd(s.group, "shelves", "Shelf", "", "v1"))
+	must.Apply(ctx, admin, crd(s.group, "shelves", "Shelf", "", "v1"))
 	Eventually(func() error {
 		_, err := client.Resource(s.shelves).Namespace(s.namespace).List(ctx, metav1.ListOptions{})
 		return err
@@ -83,8 +84,8 @@ func (s *shelf) define(ctx context.Context) {
 func (s *shelf) undefine(ctx context.Context) {
 	GinkgoHelper()
 	name := "shelves." + s.group
-	expectDone(admin.Kubectl(ctx, "delete", "crd", name, "--ignore-not-found"))
-	Eventually(object).WithArguments(ctx, definitions(), "", name).Should(BeNil())
+	must.Succeed(admin.Kubectl(ctx, "delete", "crd", name, "--ignore-not-found"))
+	Eventually(must.Object).WithArguments(ctx, client, definitions(), "", name).Should(BeNil())
 }
 
 // burn takes all of it away.
@@ -98,7 +99,7 @@ func (s *shelf) burn(ctx context.Context) {
 func (s *shelf) empty(ctx context.Context) {
 	GinkgoHelper()
 	for _, what := range [][]string{{"secret", "key-a", "key-b"}, {"configmap", "owned", "settings"}} {
-		expectDone(admin.Kubectl(ctx, append([]string{"delete", "-n", s.namespace, "--ignore-not-found"}, what...)...))
+		must.Succeed(admin.Kubectl(ctx, append([]string{"delete", "-n", s.namespace, "--ignore-not-found"}, what...)...))
 	}
 }
 
@@ -116,14 +117,14 @@ func (s *shelf) orphan(ctx context.Context) {
 func (s *shelf) spoil(ctx context.Context) {
 	GinkgoHelper()
 	s.empty(ctx)
-	expectDone(admin.Kubectl(ctx, "delete", "shelves."+s.group, "one", "-n", s.namespace))
+	must.Succeed(admin.Kubectl(ctx, "delete", "shelves."+s.group, "one", "-n", s.namespace))
 	for _, text := range []string{
 		fmt.Sprintf("{apiVersion: %s/v1, kind: Shelf, metadata: {name: one, namespace: %s}, spec: {settings: others}}", s.group, s.namespace),
 		"{apiVersion: v1, kind: Secret, metadata: {name: key-a, namespace: " + s.namespace + "}, stringData: {key: new}}",
 		"{apiVersion: v1, kind: Secret, metadata: {name: key-b, namespace: " + s.namespace + "}, stringData: {key: new}}",
 		levels(s.namespace, "owned", "level: two"), levels(s.namespace, "settings", "level: two"),
 	} {
-		expectDone(admin.RunInput(ctx, text, "kubectl", "create", "-f", "-"))
+		must.Succeed(admin.RunInput(ctx, text, "kubectl", "create", "-f", "-"))
 	}
 }
 
@@ -143,7 +144,7 @@ func (s *shelf) uids(ctx context.Context, namespace string) map[string]types.UID
 	for name, gvr := range map[string]schema.GroupVersionResource{
 		"key-a": core("secrets"), "key-b": core("secrets"), "owned": core("configmaps"), "settings": core("configmaps"), "one": s.shelves,
 	} {
-		if o := object(ctx, gvr, namespace, name); o != nil {
+		if o := must.Object(ctx, client, gvr, namespace, name); o != nil {
 			found[name] = o.GetUID()
 		}
 	}
@@ -161,7 +162,7 @@ func (s *shelf) expectBack(ctx context.Context, namespace string) {
 		Expect(secret.OwnerReferences).To(BeEmpty())
 	}
 	Expect(held(ctx, namespace, "settings")).To(Equal(map[string]any{"level": "one"}))
-	owner := object(ctx, core("configmaps"), namespace, "owned").GetOwnerReferences()
+	owner := must.Object(ctx, client, core("configmaps"), namespace, "owned").GetOwnerReferences()
 	Expect(owner).To(HaveLen(1))
-	Expect(owner[0].UID).To(Equal(object(ctx, s.shelves, namespace, "one").GetUID()))
+	Expect(owner[0].UID).To(Equal(must.Object(ctx, client, s.shelves, namespace, "one").GetUID()))
 }

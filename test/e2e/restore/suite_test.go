@@ -7,15 +7,12 @@ package restore
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -24,6 +21,7 @@ import (
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 	"github.com/holdfast-dev/holdfast/test/controlplane"
 	"github.com/holdfast-dev/holdfast/test/e2e/harness"
+	"github.com/holdfast-dev/holdfast/test/e2e/must"
 )
 
 const holdfastNamespace = "holdfast-system"
@@ -35,7 +33,6 @@ var (
 	kube    kubernetes.Interface
 	admin   harness.Runner
 	store   *snapshot.Store
-	serial  int
 	// early is what is looked at again at the end.
 	early *lasting
 )
@@ -56,7 +53,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	Expect(err).NotTo(HaveOccurred())
 	store, err = snapshot.NewStore(kube, meta, holdfastNamespace, time.Now)
 	Expect(err).NotTo(HaveOccurred())
-	expectDone(admin.Kubectl(ctx, "create", "namespace", holdfastNamespace))
+	must.Succeed(admin.Kubectl(ctx, "create", "namespace", holdfastNamespace))
 	Expect(store.Prepare(ctx)).To(Succeed())
 	early = begin(ctx)
 })
@@ -66,35 +63,6 @@ var _ = AfterSuite(func(ctx SpecContext) {
 		early.end(ctx)
 	}
 })
-
-func newNamespace(ctx context.Context) string {
-	GinkgoHelper()
-	serial++
-	name := fmt.Sprintf("place-%d", serial)
-	expectDone(admin.Kubectl(ctx, "create", "namespace", name))
-	return name
-}
-
-func expectDone(r harness.Result) {
-	GinkgoHelper()
-	Expect(r.Code).To(BeZero(), "%s%s", r.Stdout, r.Stderr)
-}
-
-func apply(ctx context.Context, text string) {
-	GinkgoHelper()
-	expectDone(admin.RunInput(ctx, text, "kubectl", "apply", "--server-side", "--force-conflicts", "-f", "-"))
-}
-
-// object reads one object; nil when there is none.
-func object(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string) *unstructured.Unstructured {
-	GinkgoHelper()
-	o, err := client.Resource(gvr).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil
-	}
-	Expect(err).NotTo(HaveOccurred())
-	return o
-}
 
 func core(resource string) schema.GroupVersionResource {
 	return schema.GroupVersionResource{Version: "v1", Resource: resource}
@@ -107,7 +75,7 @@ func definitions() schema.GroupVersionResource {
 // save takes a snapshot of an object as it is, and gives its ID.
 func save(ctx context.Context, gvr schema.GroupVersionResource, namespace, name string) string {
 	GinkgoHelper()
-	o := object(ctx, gvr, namespace, name)
+	o := must.Object(ctx, client, gvr, namespace, name)
 	Expect(o).NotTo(BeNil(), "%s %s/%s", gvr.Resource, namespace, name)
 	record, err := store.Save(ctx, gvr.GroupResource(), o, snapshot.Provenance{Operation: "record"})
 	Expect(err).NotTo(HaveOccurred())
