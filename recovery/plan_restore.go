@@ -75,6 +75,9 @@ func (r *Recovery) planItems(ctx context.Context, plan *Plan, snaps []*snapshot.
 			return err
 		}
 	}
+	if err := r.refuseWithoutKeys(ctx, plan); err != nil {
+		return err
+	}
 	if err := r.warnOfNewKeys(ctx, plan, leftOut); err != nil {
 		return err
 	}

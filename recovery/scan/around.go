@@ -7,11 +7,15 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/holdfast-dev/holdfast/config/profile"
+	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
 // holdfastName is the webhook configuration of Holdfast itself.
@@ -116,7 +120,7 @@ func managers(w *world) []Finding {
 	for _, m := range w.managed {
 		f := about(Warning, KindManaged, m.saved.GroupResource(), types.NamespacedName{Namespace: m.saved.Namespace, Name: m.saved.Name})
 		f.Detail = "it is gone and was kept by " + m.manager + ", which may have pruned it, and would do so again, or create it anew without its status"
-		f.Mend = "put it back where that takes it from, or suspend that, then: holdfast recovery restore " + m.saved.ID
+		f.Mend = "put it back where that takes it from, or suspend that, then: " + w.bringBack(m.saved)
 		found = append(found, f)
 	}
 	return found
@@ -139,6 +143,35 @@ func (s *Scanner) readManaged(ctx context.Context, w *world) {
 			w.managed = append(w.managed, managedObject{manager, r})
 		}
 	}
+}
+
+// readSets finds the latest sets of missing objects to which something belongs
+// that has to be there before them: by themselves they must not come back.
+func (s *Scanner) readSets(ctx context.Context, w *world) {
+	for n, r := range missing(w) {
+		g, _ := w.profiles.Guarded(r.GroupResource())
+		if n == managedLimit {
+			return
+		}
+		if !slices.ContainsFunc(g.Closure, func(m profile.Member) bool { return m.BeforeOwner }) {
+			continue
+		}
+		sets, err := s.Snapshots.Sets(ctx, snapshot.Filter{UID: r.UID})
+		if err != nil {
+			continue // a restore of the object alone says what is missing
+		}
+		if at := slices.IndexFunc(sets, func(r snapshot.SetRecord) bool { return r.Problem == "" && r.Complete }); at >= 0 {
+			w.sets[r.UID] = sets[at].ID
+		}
+	}
+}
+
+// bringBack is the command that brings back what r is of.
+func (w *world) bringBack(r snapshot.Record) string {
+	if set := w.sets[r.UID]; set != "" {
+		return "holdfast recovery restore --set " + set
+	}
+	return "holdfast recovery restore " + r.ID
 }
 
 // managerOf names the GitOps tool that writes o, by the marks that these leave

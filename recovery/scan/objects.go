@@ -114,7 +114,7 @@ func missingSaved(w *world) []Finding {
 		if referenced[f.String()] {
 			continue
 		}
-		f.Mend = "holdfast recovery restore " + r.ID
+		f.Mend = w.bringBack(r)
 		if r.Bypass {
 			f.Severity, f.Kind = Critical, KindBypassed
 			f.Detail = fmt.Sprintf("it went without Holdfast being asked, and was noticed at %s; its last state is of %s", r.StateAt.UTC().Format(time.RFC3339), r.SavedAt.UTC().Format(time.RFC3339))

@@ -132,6 +132,12 @@ func TestGoneThings(t *testing.T) {
 			change: func(w *world) { w.records = []snapshot.Record{record} }, judge: missingSaved,
 			want: "critical bypassed plans.billing.example shop/silver: it went without Holdfast being asked, and was noticed at 2026-01-02T12:00:00Z; its last state is of 2026-01-02T12:00:00Z -> holdfast recovery restore abc",
 		},
+		"must not come back without its keys": {
+			change: func(w *world) {
+				w.records, w.sets = []snapshot.Record{record}, map[types.UID]string{record.UID: "xyz"}
+			}, judge: missingSaved,
+			want: "critical bypassed plans.billing.example shop/silver: it went without Holdfast being asked, and was noticed at 2026-01-02T12:00:00Z; its last state is of 2026-01-02T12:00:00Z -> holdfast recovery restore --set xyz",
+		},
 		"was kept by a tool": {
 			change: func(w *world) { w.managed = []managedObject{{"Argo CD application shop", record}} }, judge: managers,
 			want: "warning managed plans.billing.example shop/silver: it is gone and was kept by Argo CD application shop, which may have pruned it, and would do so again, or create it anew without its status -> put it back where that takes it from, or suspend that, then: holdfast recovery restore abc",

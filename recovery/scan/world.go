@@ -37,10 +37,12 @@ type world struct {
 	// owned are objects of built-in kinds with ownerReferences to guarded kinds.
 	owned []ownedObject
 	// secrets are those in the namespaces of guarded objects.
-	secrets    map[types.NamespacedName]types.UID
-	replaced   []replacedSecret
-	releases   []*helmRelease
-	managed    []managedObject
+	secrets  map[types.NamespacedName]types.UID
+	replaced []replacedSecret
+	releases []*helmRelease
+	managed  []managedObject
+	// sets are those that missing objects have to come back by, by UID.
+	sets       map[types.UID]string
 	unfinished []*journal.State
 	// own is the webhook configuration of Holdfast itself.
 	own     marks
@@ -135,7 +137,7 @@ func (k *kind) get(name types.NamespacedName) *object {
 
 // read takes the picture.
 func (s *Scanner) read(ctx context.Context) (*world, error) {
-	w := &world{profiles: s.Profiles, rescued: s.Rescued, kinds: map[schema.GroupResource]*kind{}, services: map[types.NamespacedName]bool{}, secrets: map[types.NamespacedName]types.UID{}}
+	w := &world{profiles: s.Profiles, rescued: s.Rescued, kinds: map[schema.GroupResource]*kind{}, services: map[types.NamespacedName]bool{}, secrets: map[types.NamespacedName]types.UID{}, sets: map[types.UID]string{}}
 	for _, gr := range s.resources() {
 		k, err := s.readKind(ctx, gr)
 		if err != nil {
@@ -152,6 +154,7 @@ func (s *Scanner) read(ctx context.Context) (*world, error) {
 	s.readReleases(ctx, w)
 	s.readReplaced(ctx, w)
 	s.readManaged(ctx, w)
+	s.readSets(ctx, w)
 	if s.Journals != nil {
 		w.unfinished, err = s.Journals.Unfinished(ctx)
 		w.cannot("unfinished recoveries", err)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -35,4 +36,6 @@ func TestMain(m *testing.M) {
 	forever := make(chan os.Signal, 1)
 	signal.Notify(forever, syscall.SIGUSR1)
 	<-forever
+	// Collected before, it would close the supervisor's input, which ends it.
+	runtime.KeepAlive(cluster)
 }

@@ -86,6 +86,46 @@ var _ = Describe("A restore of a set with flags", func() {
 		s.expectBack(ctx, s.namespace)
 	})
 
+	It("is what the owner is refused without, as long as its keys are not there", func(ctx SpecContext) {
+		s := fill(ctx)
+		name := s.shelves.GroupResource().String()
+		ids := func(resource string) string {
+			r := admin.Holdfast(ctx, "recovery", "list", resource, "-n", s.namespace, "-o", "name")
+			must.Succeed(r)
+			lines := strings.Fields(r.Stdout)
+			return lines[0][strings.LastIndex(lines[0], "/")+1:]
+		}
+		owner := ids(name)
+		s.burn(ctx)
+		s.define(ctx)
+		alone := []string{"recovery", "restore", owner, "--profile-file", s.profile, "--yes"}
+		r := admin.Holdfast(ctx, alone...)
+		Expect(r.Code).To(Equal(1), r.Output)
+		Expect(r.Stdout).To(ContainSubstring("failed: secrets %[1]s/key-a, secrets %[1]s/key-b are not there, so its operator would make new ones when it is back", s.namespace))
+		Expect(r.Stdout).To(ContainSubstring("holdfast recovery restore --set %s (if new ones are meant, add: --only %s/one)", s.set, name))
+		Expect(s.uids(ctx, s.namespace)).To(BeEmpty())
+
+		By("with one of two")
+		must.Succeed(s.restore(ctx, "--only", "secrets/key-b"))
+		r = admin.Holdfast(ctx, alone...)
+		Expect(r.Code).To(Equal(1), r.Output)
+		Expect(r.Stdout).To(ContainSubstring("failed: secrets %s/key-a is not there", s.namespace))
+
+		By("with the other named beside it")
+		key := admin.Holdfast(ctx, "recovery", "list", "secrets", "key-a", "-n", s.namespace, "-o", "name")
+		must.Succeed(key)
+		must.Succeed(admin.Holdfast(ctx, append(alone, strings.TrimSpace(key.Stdout)[strings.LastIndex(strings.TrimSpace(key.Stdout), "/")+1:])...))
+		Expect(s.uids(ctx, s.namespace)).To(And(HaveLen(3), HaveKey("one"), HaveKey("key-a"), HaveKey("key-b")))
+		must.Succeed(s.restore(ctx))
+		s.expectBack(ctx, s.namespace)
+
+		By("if new ones are meant")
+		s.burn(ctx)
+		s.define(ctx)
+		must.Succeed(s.restore(ctx, "--only", name+"/one"))
+		Expect(s.uids(ctx, s.namespace)).To(And(HaveLen(1), HaveKey("one")))
+	})
+
 	It("warns of keys that would be made anew because they are left out", func(ctx SpecContext) {
 		s := fill(ctx)
 		s.burn(ctx)
