@@ -89,13 +89,15 @@ type closing struct {
 	seen   map[Name]int // place in Members
 	done   map[Name]bool
 	goes   map[schema.GroupResource][]string // names of what goes along unsaved
+	// lists are what was listed already: all lines see the same moment.
+	lists map[Place][]metav1.PartialObjectMetadata
 }
 
 // Closure finds what belongs to root, an object of the guarded resource g. What
 // belongs to members that are guarded themselves belongs to it too. An error
 // means that it could not be found out.
 func (s *Set) Closure(ctx context.Context, g *Guarded, root *unstructured.Unstructured, from Reader) (Closure, error) {
-	c := &closing{set: s, from: from, seen: map[Name]int{}, done: map[Name]bool{}, goes: map[schema.GroupResource][]string{}}
+	c := &closing{set: s, from: from, seen: map[Name]int{}, done: map[Name]bool{}, goes: map[schema.GroupResource][]string{}, lists: map[Place][]metav1.PartialObjectMetadata{}}
 	self := Name{g.Resource, root.GetNamespace(), root.GetName()}
 	if err := c.add(ctx, g, root); err != nil {
 		return Closure{}, fmt.Errorf("find what belongs to %s: %w", self, err)

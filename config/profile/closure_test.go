@@ -6,6 +6,8 @@ package profile
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,6 +156,29 @@ func closureOf(t *testing.T, s *shelf, profile, resource, namespace, name string
 		lines = append(lines, line)
 	}
 	return closure, lines
+}
+
+// What was brought back is owned by nobody, and belongs to the set all the same.
+func TestClosureOfAnAstarteThatWasBroughtBack(t *testing.T) {
+	t.Parallel()
+	var world strings.Builder
+	want := []string{}
+	for _, name := range []string{
+		"one-appengine-cookie", "one-cassandra-user-credentials", "one-data-updater-plant-cookie", "one-devices-ca", "one-flow-flow-block-0",
+		"one-housekeeping-cookie", "one-housekeeping-private-key", "one-housekeeping-public-key", "one-pairing-cookie", "one-rabbitmq-cookie",
+		"one-rabbitmq-user-credentials", "one-realm-management-cookie", "one-trigger-engine-cookie", "one-vernemq-cookie",
+	} {
+		fmt.Fprintf(&world, "secrets {metadata: {namespace: a, name: %s}}\n", name)
+		want = append(want, "secrets a/"+name)
+	}
+	world.WriteString(`astartes.api.astarte-platform.org {kind: Astarte, metadata: {namespace: a, name: one, uid: u1}, spec: {}}
+secrets {metadata: {namespace: a, name: one-unrelated}}
+secrets {metadata: {namespace: b, name: one-devices-ca}}
+secrets {metadata: {namespace: a, name: two-devices-ca}}
+`)
+	if _, got := closureOf(t, newShelf(t, world.String()), "astarte", "astartes.api.astarte-platform.org", "a", "one"); !slices.Equal(got, want) {
+		t.Error(cmp.Diff(want, got))
+	}
 }
 
 func TestClosureOfAnAstarte(t *testing.T) {

@@ -151,9 +151,14 @@ func (c *closing) selected(ctx context.Context, m Member, self Name, object *uns
 
 func (c *closing) list(ctx context.Context, at Place, matches func(*metav1.PartialObjectMetadata) bool) ([]Found, error) {
 	c.result.Looked = append(c.result.Looked, at)
-	all, err := c.from.List(ctx, at.Resource, at.Namespace)
-	if err != nil {
-		return nil, mayNot(err, at)
+	whole := Place{Resource: at.Resource, Namespace: at.Namespace}
+	all, listed := c.lists[whole]
+	if !listed {
+		var err error
+		if all, err = c.from.List(ctx, at.Resource, at.Namespace); err != nil {
+			return nil, mayNot(err, at)
+		}
+		c.lists[whole] = all
 	}
 	var found []Found
 	for i := range all {

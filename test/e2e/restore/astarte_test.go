@@ -153,6 +153,21 @@ func (h *home) restore(ctx context.Context, more ...string) harness.Result {
 	return admin.Holdfast(ctx, append([]string{"recovery", "restore", "--set", h.set, "--profiles", "astarte", "--yes"}, more...)...)
 }
 
+// expectSaved makes sure that a set of the Astarte that is back has all Secrets
+// again, although nobody owns them now.
+func (h *home) expectSaved(ctx context.Context) {
+	GinkgoHelper()
+	set, err := store.Set(ctx, h.save(ctx))
+	Expect(err).NotTo(HaveOccurred())
+	var members []string
+	for _, m := range set.Members {
+		members = append(members, m.String())
+	}
+	for name := range h.secrets {
+		Expect(members).To(ContainElement("secrets " + h.house + "/" + name))
+	}
+}
+
 // expectBack makes sure that all is as it was, and stays so.
 func (h *home) expectBack(ctx context.Context) {
 	GinkgoHelper()
@@ -271,6 +286,7 @@ var _ = Describe("An Astarte that is gone", func() {
 		must.Succeed(r)
 		Expect(r.Stdout).NotTo(ContainSubstring("brought back from"))
 		Expect(must.Object(ctx, client, core("secrets"), h.house, "one-devices-ca")).To(Equal(ca))
+		h.expectSaved(ctx)
 	},
 		Entry(nil, "v1.0.4", "helm3"),
 		Entry(nil, "v23.5.2", "helm4"),
