@@ -259,10 +259,10 @@ var _ = Describe("An undo whose requests go wrong", func() {
 		space := newNamespace(ctx)
 		newTier(ctx, space, "t")
 		deleteByMistake(ctx, "servicetier", space, "t")
-		stop, last := make(chan struct{}), make(chan string)
+		stop, last := make(chan struct{}), make(chan []string)
 		go func() {
 			defer GinkgoRecover()
-			done := ""
+			done := []string{""}
 			for n := 0; ; n++ {
 				select {
 				case <-stop:
@@ -272,7 +272,7 @@ var _ = Describe("An undo whose requests go wrong", func() {
 				}
 				err := retouch(ctx, space, "t", n)
 				if err == nil {
-					done = fmt.Sprint(n)
+					done = append(done, fmt.Sprint(n))
 				} else if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 					Expect(err).NotTo(HaveOccurred())
 				}
@@ -281,12 +281,15 @@ var _ = Describe("An undo whose requests go wrong", func() {
 		o := undo(ctx, faulty(ctx, 0, nil, nil), space, func() {})
 		close(stop)
 		written := <-last
-		Expect(written).NotTo(BeEmpty(), "nothing was written meanwhile")
+		Expect(len(written)).To(BeNumerically(">", 1), "nothing was written meanwhile")
 		Expect(o.Result).To(Equal(recovery.ResultDone), o.Reason)
 		after := get(ctx, harness.Tiers(), space, "t")
 		Expect(after.GetDeletionTimestamp()).To(BeNil())
 		Expect(after.GetFinalizers()).To(ConsistOf(finalizer, "example.com/second"))
-		Expect(after.GetAnnotations()).To(HaveKeyWithValue("retouched", written), "a write got lost")
+		// The API server compares the version and then deletes without doing so
+		// (deleteWithoutFinalizers in k8s.io/apiserver/pkg/registry/generic/registry/store.go),
+		// so that one write may fall in between. No other may get lost.
+		Expect(after.GetAnnotations()["retouched"]).To(BeElementOf(written[len(written)-2:]), "a write got lost of %v", written)
 	})
 })
 
