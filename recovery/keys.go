@@ -6,9 +6,7 @@ package recovery
 import (
 	"context"
 	"errors"
-	"slices"
 
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -39,24 +37,21 @@ func (r *Recovery) refuseWithoutKeys(ctx context.Context, plan *Plan) error {
 // hasKeys says that something may belong to item that comes back before it.
 func (r *Recovery) hasKeys(item *Item) bool {
 	g, ok := r.Profiles.Guarded(item.snap.GroupResource())
-	return ok && slices.ContainsFunc(g.Closure, func(m profile.Member) bool { return m.BeforeOwner })
+	return ok && len(g.BeforeOwner()) > 0
 }
 
 // missingKeys are those of the latest complete set of item that neither are
 // there nor come back, and the ID of that set.
 func (r *Recovery) missingKeys(ctx context.Context, plan *Plan, item *Item) (id string, missing []string, err error) {
-	sets, err := r.Snapshots.Sets(ctx, snapshot.Filter{UID: item.snap.UID})
-	if err != nil {
+	last, err := r.Snapshots.LastComplete(ctx, item.snap.UID)
+	if err != nil || last.ID == "" {
 		return "", nil, err
 	}
-	at := slices.IndexFunc(sets, func(s snapshot.SetRecord) bool { return s.Problem == "" && s.Complete })
-	if at < 0 {
-		return "", nil, nil
-	}
-	set, err := r.Snapshots.Set(ctx, sets[at].ID)
+	set, err := r.Snapshots.Set(ctx, last.ID)
 	if err != nil {
 		return "", nil, ignoreUnusable(err)
 	}
+	var saved []*Item
 	for _, m := range set.Members {
 		if m.Snapshot == "" || m.UID == item.snap.UID {
 			continue
@@ -68,19 +63,30 @@ func (r *Recovery) missingKeys(ctx context.Context, plan *Plan, item *Item) (id 
 			}
 			continue
 		}
-		key := newRestoreItem(plan, snap)
-		if !r.comesBefore(key, item) || plan.brings(key.groupResource(), key.Namespace, key.Name) {
-			continue
-		}
-		live, err := r.live(ctx, key)
-		if err != nil {
-			return "", nil, err
-		}
-		if live == nil {
-			missing = append(missing, key.String())
+		if key := newRestoreItem(plan, snap); !plan.brings(key.groupResource(), key.Namespace, key.Name) {
+			saved = append(saved, key)
 		}
 	}
-	return set.ID, missing, nil
+	missing, err = r.keysMissing(ctx, item, saved)
+	return set.ID, missing, err
+}
+
+// keysMissing names those of items that are to be there before owner and are not.
+func (r *Recovery) keysMissing(ctx context.Context, owner *Item, items []*Item) ([]string, error) {
+	var missing []string
+	for _, item := range items {
+		if !r.comesBefore(item, owner) {
+			continue
+		}
+		live, err := r.live(ctx, item)
+		if err != nil {
+			return nil, err
+		}
+		if live == nil {
+			missing = append(missing, item.String())
+		}
+	}
+	return missing, nil
 }
 
 // ignoreUnusable is err unless it says that what was saved cannot be used.

@@ -20,18 +20,9 @@ func (r *Recovery) warnOfNewKeys(ctx context.Context, plan *Plan, leftOut []*Ite
 		if !owner.works() {
 			continue
 		}
-		var missing []string
-		for _, item := range leftOut {
-			if !r.comesBefore(item, owner) {
-				continue
-			}
-			live, err := r.live(ctx, item)
-			if err != nil {
-				return err
-			}
-			if live == nil {
-				missing = append(missing, item.String())
-			}
+		missing, err := r.keysMissing(ctx, owner, leftOut)
+		if err != nil {
+			return err
 		}
 		if len(missing) > 0 {
 			plan.Warnings = append(plan.Warnings, fmt.Sprintf("new keys would be made: %s left out and not there, so the operator of %s would make new ones when that is back; "+

@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/holdfast-dev/holdfast/config/api/v1alpha1"
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -134,9 +133,7 @@ func (r *Recovery) comesBefore(item, owner *Item) bool {
 		return false
 	}
 	g, ok := r.Profiles.Guarded(owner.snap.GroupResource())
-	return ok && slices.ContainsFunc(g.Closure, func(m profile.Member) bool {
-		return m.BeforeOwner && m.Resource == item.snap.GroupResource()
-	})
+	return ok && slices.Contains(g.BeforeOwner(), item.snap.GroupResource())
 }
 
 // planItem finds out what is to be done for one item.

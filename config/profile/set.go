@@ -53,6 +53,18 @@ type Guarded struct {
 	conditions []condition
 }
 
+// BeforeOwner are the resources of what may belong to an object of g and comes
+// back before it.
+func (g *Guarded) BeforeOwner() []schema.GroupResource {
+	var resources []schema.GroupResource
+	for _, m := range g.Closure {
+		if m.BeforeOwner && !slices.Contains(resources, m.Resource) {
+			resources = append(resources, m.Resource)
+		}
+	}
+	return resources
+}
+
 // Reference is one place where objects of Resource name a guarded object.
 type Reference struct {
 	Resource schema.GroupResource

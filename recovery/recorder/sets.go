@@ -90,7 +90,7 @@ func (s *Sets) Take(ctx context.Context, guarded *profile.Guarded, root *unstruc
 		return Taken{}, err
 	}
 	if root.GetDeletionTimestamp() != nil && len(guarded.Closure) > 0 && p.Operation != operationSnapshot {
-		if taken.Set, err = s.before(ctx, root.GetUID()); err != nil {
+		if taken.Set, err = s.Store.LastComplete(ctx, root.GetUID()); err != nil {
 			return Taken{}, err
 		}
 	}
@@ -123,18 +123,6 @@ func (s *Sets) Take(ctx context.Context, guarded *profile.Guarded, root *unstruc
 	set.Named += unlisted
 	taken.Set, err = s.Store.SaveSet(ctx, set, s.latest(root.GetUID()))
 	return taken, err
-}
-
-// before is the latest complete set of a root, if there is one.
-func (s *Sets) before(ctx context.Context, root types.UID) (snapshot.SetRecord, error) {
-	sets, err := s.Store.Sets(ctx, snapshot.Filter{UID: root})
-	if err != nil {
-		return snapshot.SetRecord{}, err
-	}
-	if at := slices.IndexFunc(sets, func(r snapshot.SetRecord) bool { return r.Problem == "" && r.Complete }); at >= 0 {
-		return sets[at], nil
-	}
-	return snapshot.SetRecord{}, nil
 }
 
 // Save saves an object of gr, and what belongs to it if it is guarded. The

@@ -56,9 +56,9 @@ func (r *Rescue) before(owners []*snapshot.Snapshot) []schema.GroupResource {
 		if !ok {
 			continue
 		}
-		for _, m := range g.Closure {
-			if m.BeforeOwner && !slices.Contains(kinds, m.Resource) {
-				kinds = append(kinds, m.Resource)
+		for _, gr := range g.BeforeOwner() {
+			if !slices.Contains(kinds, gr) {
+				kinds = append(kinds, gr)
 			}
 		}
 	}

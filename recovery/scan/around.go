@@ -7,14 +7,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/holdfast-dev/holdfast/config/profile"
 	"github.com/holdfast-dev/holdfast/recovery/snapshot"
 )
 
@@ -153,16 +151,14 @@ func (s *Scanner) readSets(ctx context.Context, w *world) {
 		if n == managedLimit {
 			return
 		}
-		if !slices.ContainsFunc(g.Closure, func(m profile.Member) bool { return m.BeforeOwner }) {
+		if len(g.BeforeOwner()) == 0 {
 			continue
 		}
-		sets, err := s.Snapshots.Sets(ctx, snapshot.Filter{UID: r.UID})
+		set, err := s.Snapshots.LastComplete(ctx, r.UID)
 		if err != nil {
 			continue // a restore of the object alone says what is missing
 		}
-		if at := slices.IndexFunc(sets, func(r snapshot.SetRecord) bool { return r.Problem == "" && r.Complete }); at >= 0 {
-			w.sets[r.UID] = sets[at].ID
-		}
+		w.sets[r.UID] = set.ID
 	}
 }
 

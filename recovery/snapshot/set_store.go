@@ -14,6 +14,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // SaveSet stores set, whose saved members are stored already. Everybody who
@@ -99,6 +100,19 @@ func (s *Store) Sets(ctx context.Context, f Filter) ([]SetRecord, error) {
 		return cmp.Or(b.LastAt.Compare(a.LastAt), strings.Compare(a.Path(), b.Path()))
 	})
 	return sets, nil
+}
+
+// LastComplete is the newest set of a root that can be used and is complete;
+// its ID is empty if there is none.
+func (s *Store) LastComplete(ctx context.Context, root types.UID) (SetRecord, error) {
+	sets, err := s.Sets(ctx, Filter{UID: root})
+	if err != nil {
+		return SetRecord{}, err
+	}
+	if at := slices.IndexFunc(sets, func(r SetRecord) bool { return r.Problem == "" && r.Complete }); at >= 0 {
+		return sets[at], nil
+	}
+	return SetRecord{}, nil
 }
 
 // Set is set id with its members, verified. The error is an ErrNotFound, an

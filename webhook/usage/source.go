@@ -6,7 +6,6 @@ package usage
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
@@ -200,8 +199,8 @@ const emptyNamespace = "holdfast-nothing-here"
 // parseVersion reads a resourceVersion. Those of one resource rise with every
 // change, which Kubernetes promises since 1.35 and etcd has always done.
 func parseVersion(gr schema.GroupResource, text string) (uint64, error) {
-	v, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || v == 0 {
+	v := versionNumber(text)
+	if v == 0 {
 		return 0, fmt.Errorf("compare versions of %s: its server gives resource version %q, which has no order", gr, text)
 	}
 	return v, nil
